@@ -1,0 +1,1 @@
+"""What was measured or published: measurements, latency tables, image data sets."""

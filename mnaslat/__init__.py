@@ -1,0 +1,50 @@
+"""mnaslat: latency-first neural architecture search for phones.
+
+Public names are loaded when they are first used, so that importing the package stays fast.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mnaslat.architecture import Architecture as Architecture
+    from mnaslat.architecture import Block as Block
+    from mnaslat.architecture import Layer as Layer
+    from mnaslat.errors import MnaslatError as MnaslatError
+    from mnaslat.graph import Graph as Graph
+    from mnaslat.lowering import lower as lower
+    from mnaslat.network import Network as Network
+    from mnaslat.space import SearchSpace as SearchSpace
+    from mnaslat.space import load_space as load_space
+    from mnaslat.tflite import write_tflite as write_tflite
+    from mnaslat.zoo import network as network
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Architecture": "mnaslat.architecture",
+    "Block": "mnaslat.architecture",
+    "Layer": "mnaslat.architecture",
+    "MnaslatError": "mnaslat.errors",
+    "Graph": "mnaslat.graph",
+    "lower": "mnaslat.lowering",
+    "Network": "mnaslat.network",
+    "SearchSpace": "mnaslat.space",
+    "load_space": "mnaslat.space",
+    "write_tflite": "mnaslat.tflite",
+    "network": "mnaslat.zoo",
+}
+
+__all__ = ["__version__", *_HOMES]  # noqa: PLE0604  # names are known, their values come lazily
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'mnaslat' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,47 @@
+"""What mnaslat raises on purpose.
+
+Wrong arguments are a plain ``ValueError``. Everything a caller may want to catch is in this tree::
+
+    MnaslatError
+    ├── DeviceError            a device cannot be found, opened or kept
+    │   └── ModelFailed        one model crashed or hung the runtime, more than once
+    ├── WorkspaceError         the workspace cannot be read, written or locked
+    │   └── WorkspaceBusy      another process measures on the same device in this workspace
+    ├── ConfigurationMismatch  two configurations would be mixed in one table or prediction
+    ├── PredictorFileError     a predictor or table file is truncated, tampered with or too new
+    └── SearchError            a search cannot start or go on
+
+Every message says what happened and what to do next: the command line prints it as it is.
+"""
+
+
+class MnaslatError(Exception):
+    """Base of everything this package raises on purpose."""
+
+
+class DeviceError(MnaslatError):
+    """A device cannot be found, opened or kept."""
+
+
+class ModelFailed(DeviceError):
+    """One model crashed or hung the runtime each time it was tried."""
+
+
+class WorkspaceError(MnaslatError):
+    """The workspace cannot be read, written or locked."""
+
+
+class WorkspaceBusy(WorkspaceError):
+    """Another process holds the lock that this one needs."""
+
+
+class ConfigurationMismatch(MnaslatError):
+    """Two configurations (precision, threads, device, ...) would be mixed."""
+
+
+class PredictorFileError(MnaslatError):
+    """A predictor or table file cannot be trusted or understood."""
+
+
+class SearchError(MnaslatError):
+    """A search cannot start or go on."""

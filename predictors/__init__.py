@@ -1,0 +1,1 @@
+"""Graphs in, milliseconds out; fit, save, load, evaluate."""

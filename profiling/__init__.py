@@ -1,0 +1,1 @@
+"""Real devices: open, run, protect, sweep."""

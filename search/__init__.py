@@ -1,0 +1,1 @@
+"""Controller, PPO, reward, accuracy sources, run control."""
