@@ -1,0 +1,236 @@
+"""The measurements of a workspace, in SQLite.
+
+Each round is committed before the next is measured, so that a sweep killed at any moment loses at
+most the round in flight. Schema versions: 1, the first.
+"""
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from mnaslat.architecture import Architecture
+from mnaslat.data.measurement import Configuration, Measurement, Round
+from mnaslat.errors import WorkspaceError
+
+Subject = Literal["layer", "network"]
+
+_SCHEMA_VERSION = 1
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS configurations (
+    id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, content TEXT NOT NULL, created REAL NOT NULL
+);
+CREATE TABLE IF NOT EXISTS subjects (
+    id INTEGER PRIMARY KEY, kind TEXT NOT NULL, signature TEXT NOT NULL UNIQUE, architecture TEXT
+);
+CREATE TABLE IF NOT EXISTS rounds (
+    configuration INTEGER NOT NULL REFERENCES configurations(id),
+    subject INTEGER NOT NULL REFERENCES subjects(id),
+    number INTEGER NOT NULL,
+    min_ms REAL NOT NULL, median_ms REAL NOT NULL, n_runs INTEGER NOT NULL, init_ms REAL NOT NULL,
+    runs_ms BLOB NOT NULL, warmup_ms BLOB NOT NULL,  -- float32, little-endian
+    circumstances TEXT NOT NULL, measured REAL NOT NULL,
+    PRIMARY KEY (configuration, subject, number)
+);
+CREATE TABLE IF NOT EXISTS failures (
+    configuration INTEGER NOT NULL REFERENCES configurations(id),
+    subject INTEGER NOT NULL REFERENCES subjects(id),
+    reason TEXT NOT NULL, happened REAL NOT NULL,
+    PRIMARY KEY (configuration, subject)
+);
+"""
+
+
+class Store:
+    """Measurements on disk. Safe to open from several processes at once.
+
+    Raises:
+        WorkspaceError: If the file cannot be opened, written, or is of a newer version.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with self._errors():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = sqlite3.connect(path, timeout=30.0)
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            # A committed round survives a power cut too; the commit overlaps the next measurement.
+            self._connection.execute("PRAGMA synchronous=FULL")
+            self._connection.execute("PRAGMA foreign_keys=ON")
+            version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+            if version > _SCHEMA_VERSION:
+                raise WorkspaceError(
+                    f"{path} was written by a newer mnaslat (schema {version}). Upgrade mnaslat or "
+                    "use another --workspace."
+                )
+            if version < _SCHEMA_VERSION:
+                with self._connection:
+                    self._connection.executescript(_SCHEMA)
+                    self._connection.execute(f"PRAGMA user_version={_SCHEMA_VERSION}")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def configurations(self) -> list[Configuration]:
+        """All configurations, the one measured in last at the end."""
+        rows = self._read(
+            "SELECT content FROM configurations c ORDER BY coalesce((SELECT max(measured) FROM "
+            "rounds WHERE configuration = c.id), c.created)"
+        )
+        return [Configuration.from_json(json.loads(row[0])) for row in rows]
+
+    def add_round(
+        self,
+        configuration: Configuration,
+        kind: Subject,
+        signature: str,
+        measured: Round,
+        architecture: Architecture | None = None,
+    ) -> int:
+        """Commit one round of a layer or network; returns its number, counted from 1."""
+        with self._errors(), self._connection as connection:
+            owner = self._configuration_id(configuration)
+            subject = self._subject_id(kind, signature, architecture)
+            number: int = connection.execute(
+                "SELECT coalesce(max(number), 0) + 1 FROM rounds "
+                "WHERE configuration = ? AND subject = ?",
+                (owner, subject),
+            ).fetchone()[0]
+            connection.execute(
+                "INSERT INTO rounds VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    owner,
+                    subject,
+                    number,
+                    measured.min_ms,
+                    measured.median_ms,
+                    int(measured.runs_ms.size),
+                    measured.init_ms,
+                    measured.runs_ms.astype("<f4").tobytes(),
+                    measured.warmup_ms.astype("<f4").tobytes(),
+                    json.dumps(dict(measured.circumstances), sort_keys=True),
+                    time.time(),
+                ),
+            )
+            connection.execute(
+                "DELETE FROM failures WHERE configuration = ? AND subject = ?", (owner, subject)
+            )
+        return number
+
+    def add_failure(
+        self, configuration: Configuration, kind: Subject, signature: str, reason: str
+    ) -> None:
+        """Mark a layer or network as one that the runtime cannot run."""
+        with self._errors(), self._connection as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?)",
+                (
+                    self._configuration_id(configuration),
+                    self._subject_id(kind, signature, None),
+                    reason,
+                    time.time(),
+                ),
+            )
+
+    def failures(self, configuration: Configuration, kind: Subject) -> dict[str, str]:
+        """Reasons by signature."""
+        rows = self._read(
+            "SELECT signature, reason FROM failures f JOIN subjects s ON s.id = f.subject "
+            "JOIN configurations c ON c.id = f.configuration WHERE c.key = ? AND s.kind = ?",
+            (configuration.key, kind),
+        )
+        return {str(row[0]): str(row[1]) for row in rows}
+
+    def measurements(self, configuration: Configuration, kind: Subject) -> dict[str, Measurement]:
+        """Everything measured in one configuration, by signature, in the order of measuring."""
+        rows = self._read(
+            "SELECT s.signature, r.min_ms, r.median_ms, r.n_runs FROM rounds r "
+            "JOIN subjects s ON s.id = r.subject JOIN configurations c ON c.id = r.configuration "
+            "WHERE c.key = ? AND s.kind = ? ORDER BY r.measured, r.number",
+            (configuration.key, kind),
+        )
+        collected: dict[str, list[tuple[float, float, int]]] = {}
+        for signature, min_ms, median_ms, n_runs in rows:
+            collected.setdefault(signature, []).append((min_ms, median_ms, n_runs))
+        return {
+            signature: Measurement(
+                signature=signature,
+                round_min_ms=tuple(entry[0] for entry in entries),
+                round_median_ms=tuple(entry[1] for entry in entries),
+                n_runs=sum(entry[2] for entry in entries),
+            )
+            for signature, entries in collected.items()
+        }
+
+    def architectures(self, signatures: list[str]) -> dict[str, Architecture]:
+        """The architectures stored with networks, by signature."""
+        known: dict[str, str] = dict(
+            self._read("SELECT signature, architecture FROM subjects WHERE architecture NOT NULL")
+        )
+        return {
+            signature: Architecture.from_json(json.loads(known[signature]))
+            for signature in signatures
+            if signature in known
+        }
+
+    def rounds(self, configuration: Configuration, signature: str) -> list[Round]:
+        """The raw rounds of one layer or network, with their circumstances."""
+        rows = self._read(
+            "SELECT runs_ms, warmup_ms, init_ms, circumstances FROM rounds r "
+            "JOIN subjects s ON s.id = r.subject JOIN configurations c ON c.id = r.configuration "
+            "WHERE c.key = ? AND s.signature = ? ORDER BY r.number",
+            (configuration.key, signature),
+        )
+        return [
+            Round(
+                runs_ms=np.frombuffer(runs, "<f4"),
+                warmup_ms=np.frombuffer(warmup, "<f4"),
+                init_ms=init_ms,
+                circumstances=json.loads(circumstances),
+            )
+            for runs, warmup, init_ms, circumstances in rows
+        ]
+
+    def _configuration_id(self, configuration: Configuration) -> int:
+        self._connection.execute(
+            "INSERT OR IGNORE INTO configurations (key, content, created) VALUES (?, ?, ?)",
+            (configuration.key, json.dumps(asdict(configuration), sort_keys=True), time.time()),
+        )
+        row = self._connection.execute(
+            "SELECT id FROM configurations WHERE key = ?", (configuration.key,)
+        ).fetchone()
+        return int(row[0])
+
+    def _subject_id(self, kind: Subject, signature: str, architecture: Architecture | None) -> int:
+        content = None if architecture is None else json.dumps(architecture.to_json())
+        self._connection.execute(
+            "INSERT INTO subjects (kind, signature, architecture) VALUES (?, ?, ?) ON CONFLICT "
+            "(signature) DO UPDATE SET "
+            "architecture = coalesce(architecture, excluded.architecture)",
+            (kind, signature, content),
+        )
+        row = self._connection.execute(
+            "SELECT id FROM subjects WHERE signature = ?", (signature,)
+        ).fetchone()
+        return int(row[0])
+
+    def _read(self, query: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+        with self._errors():
+            return self._connection.execute(query, values).fetchall()
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise WorkspaceError(
+                f"Cannot use the measurements in {self.path}: {error}. Check that the folder is "
+                "writable and the disk has room; what was committed before is kept."
+            ) from error

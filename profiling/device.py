@@ -1,0 +1,45 @@
+"""What a device must offer."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from mnaslat.data.measurement import Configuration, Round
+from mnaslat.graph import Precision
+from mnaslat.profiling.plan import TimingPlan
+
+
+@dataclass(frozen=True)
+class Model:
+    """Something to time: a key to recognise it by, and how its ``.tflite`` bytes are made.
+
+    The bytes are made late, so that thousands of models need not lie in memory at once.
+    """
+
+    key: str
+    make: Callable[[], bytes]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A model that the runtime could not run, each time it was tried."""
+
+    reason: str
+
+
+class Device(Protocol):
+    """Something that models can be timed on."""
+
+    name: str
+
+    def configuration(self, precision: Precision) -> Configuration:
+        """What latencies measured now are comparable with."""
+
+    def measure(
+        self, models: Iterable[Model], plan: TimingPlan
+    ) -> Iterator[tuple[str, Round | Failure]]:
+        """Time one round of each model in order; yields each as soon as it is done.
+
+        Raises:
+            DeviceError: If the device is lost and does not come back.
+        """

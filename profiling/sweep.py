@@ -1,0 +1,243 @@
+"""Measure many layers or networks into the store: resumable, in rounds, the most useful first."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mnaslat.architecture import Architecture
+from mnaslat.data.measurement import Configuration, Measurement, Round
+from mnaslat.data.store import Store, Subject
+from mnaslat.graph import Graph
+from mnaslat.profiling.device import Device, Failure, Model
+from mnaslat.profiling.plan import TimingPlan
+from mnaslat.tflite import write_tflite
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What to measure, in order of usefulness."""
+
+    kind: Subject
+    signatures: tuple[str, ...]
+    architectures: Mapping[str, Architecture] = field(default_factory=dict)  # of networks
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """Where a sweep stands."""
+
+    n_done: int  # models with all their rounds, or failed
+    n_total: int
+    round_number: int
+    seconds_left: float  # an estimate
+    last: str  # signature measured last
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepResult:
+    """What a sweep came to."""
+
+    n_total: int
+    n_measured: int  # models with at least one round
+    n_rounds: int  # measured by this call
+    n_unsettled: int  # their rounds never agreed
+    failures: Mapping[str, str]
+    wall_s: float
+    timed_s: float  # of it, spent in timed runs
+
+    @property
+    def n_left(self) -> int:
+        """Models not measured yet."""
+        return self.n_total - self.n_measured - len(self.failures)
+
+
+def sweep(
+    device: Device,
+    store: Store,
+    job: Job,
+    plan: TimingPlan,
+    *,
+    budget_s: float = math.inf,
+    seed: int = 0,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+) -> SweepResult:
+    """Measure what the store does not have yet; every round is committed before the next one.
+
+    All models of a round are measured in random order before the next round starts, so that the
+    rounds of a model lie far apart in time. Models whose rounds disagree by more than
+    ``plan.agreement`` get further ones, up to ``plan.max_rounds``. With a budget, as many models as
+    fit are taken from the front of the job.
+
+    Calling it again with the same job goes on where an earlier call, however it ended, stopped.
+
+    Raises:
+        DeviceError: If the device is lost.
+        WorkspaceError: If the store cannot be written.
+    """
+    run = _Run(device, store, job, plan, budget_s, on_progress)
+    rng = np.random.default_rng(seed)
+    while wave := run.next_wave():
+        for number in range(1, plan.max_rounds + 1):
+            due = run.due(wave, number)
+            run.measure([due[i] for i in rng.permutation(len(due))], number)
+            if run.out_of_time:
+                break
+    return run.result()
+
+
+class _Run:
+    """State of one call of ``sweep``."""
+
+    def __init__(
+        self,
+        device: Device,
+        store: Store,
+        job: Job,
+        plan: TimingPlan,
+        budget_s: float,
+        on_progress: Callable[[Progress], None],
+    ) -> None:
+        self.device, self.store, self.job, self.plan = device, store, job, plan
+        self.budget_s, self.on_progress = budget_s, on_progress
+        precision = job.signatures[0].split(" ", 1)[0] if job.signatures else "fp32"
+        self.configuration: Configuration = device.configuration(precision)  # type: ignore[arg-type]
+        wanted = set(job.signatures)
+        known = store.measurements(self.configuration, job.kind)
+        self.measured: dict[str, Measurement] = {
+            signature: known[signature] for signature in known if signature in wanted
+        }
+        failed = store.failures(self.configuration, job.kind)
+        self.failures = {key: reason for key, reason in failed.items() if key in wanted}
+        self.started = time.monotonic()
+        self.timed_s = 0.0
+        self.n_rounds = 0
+        self.wave: Sequence[str] = ()
+
+    @property
+    def elapsed_s(self) -> float:
+        return time.monotonic() - self.started
+
+    @property
+    def out_of_time(self) -> bool:
+        return self.elapsed_s >= self.budget_s
+
+    def next_wave(self) -> Sequence[str]:
+        """The models to take on next: all, or as many as the rest of the budget will hold."""
+        if self.out_of_time:
+            return ()
+        open_ = [
+            signature
+            for signature in self.job.signatures
+            if signature not in self.failures and not self._is_done(signature)
+        ]
+        if math.isfinite(self.budget_s) and open_:
+            started = [signature for signature in open_ if signature in self.measured]
+            fresh = [signature for signature in open_ if signature not in self.measured]
+            per_model_s = self._seconds_per_round() * self.plan.n_rounds
+            # Repeats of disagreeing models come out of the budget too, about a tenth of it.
+            room = int(0.9 * (self.budget_s - self.elapsed_s) / per_model_s) - len(started)
+            open_ = started + fresh[: max(room, 0 if started else 1)]
+        self.wave = open_
+        return open_
+
+    def due(self, wave: Sequence[str], number: int) -> list[str]:
+        """The models of a wave that need their ``number``-th round."""
+        return [
+            signature
+            for signature in wave
+            if signature not in self.failures
+            and self._n_rounds(signature) == number - 1
+            and (number <= self.plan.n_rounds or not self._is_settled(signature))
+        ]
+
+    def measure(self, due: Sequence[str], number: int) -> None:
+        models = (Model(signature, _writer(signature)) for signature in due)
+        outcomes = self.device.measure(models, self.plan)
+        for position, (signature, outcome) in enumerate(outcomes, start=1):
+            if isinstance(outcome, Failure):
+                self.failures[signature] = outcome.reason
+                self.store.add_failure(self.configuration, self.job.kind, signature, outcome.reason)
+            else:
+                self._add(signature, outcome)
+            self.on_progress(
+                Progress(
+                    n_done=sum(map(self._is_done, self.job.signatures)) + len(self.failures),
+                    n_total=len(self.job.signatures),
+                    round_number=number,
+                    seconds_left=self._seconds_left(len(due) - position, number),
+                    last=signature,
+                )
+            )
+            if self.out_of_time:
+                _close(outcomes)
+                return
+
+    def result(self) -> SweepResult:
+        return SweepResult(
+            n_total=len(self.job.signatures),
+            n_measured=len(self.measured),
+            n_rounds=self.n_rounds,
+            n_unsettled=sum(
+                self._n_rounds(signature) >= self.plan.n_rounds and not self._is_settled(signature)
+                for signature in self.measured
+            ),
+            failures=dict(self.failures),
+            wall_s=self.elapsed_s,
+            timed_s=self.timed_s,
+        )
+
+    def _add(self, signature: str, round_: Round) -> None:
+        self.store.add_round(
+            self.configuration,
+            self.job.kind,
+            signature,
+            round_,
+            self.job.architectures.get(signature),
+        )
+        before = self.measured.get(signature)
+        self.measured[signature] = Measurement(
+            signature=signature,
+            round_min_ms=(*(before.round_min_ms if before else ()), round_.min_ms),
+            round_median_ms=(*(before.round_median_ms if before else ()), round_.median_ms),
+            n_runs=(before.n_runs if before else 0) + int(round_.runs_ms.size),
+        )
+        self.timed_s += float(round_.runs_ms.sum()) / 1e3
+        self.n_rounds += 1
+
+    def _n_rounds(self, signature: str) -> int:
+        return self.measured[signature].n_rounds if signature in self.measured else 0
+
+    def _is_settled(self, signature: str) -> bool:
+        return signature in self.measured and (
+            self.measured[signature].spread <= self.plan.agreement
+        )
+
+    def _is_done(self, signature: str) -> bool:
+        rounds = self._n_rounds(signature)
+        return rounds >= self.plan.max_rounds or (
+            rounds >= self.plan.n_rounds and self._is_settled(signature)
+        )
+
+    def _seconds_per_round(self) -> float:
+        if self.n_rounds >= 20:
+            return self.elapsed_s / self.n_rounds
+        return self.plan.round_ms / 1e3 * 1.25
+
+    def _seconds_left(self, n_left_in_round: int, number: int) -> float:
+        later_rounds = max(0, self.plan.n_rounds - number) * len(self.wave)
+        left_s = (n_left_in_round + later_rounds) * self._seconds_per_round()
+        return min(left_s, max(0.0, self.budget_s - self.elapsed_s))
+
+
+def _writer(signature: str) -> Callable[[], bytes]:
+    return lambda: write_tflite(Graph.parse(signature))
+
+
+def _close(outcomes: Iterator[object]) -> None:
+    """Let a generator that is not read to its end clean up now."""
+    close = getattr(outcomes, "close", None)
+    if close is not None:
+        close()
