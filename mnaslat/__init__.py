@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from mnaslat.graph import Graph as Graph
     from mnaslat.lowering import lower as lower
     from mnaslat.network import Network as Network
+    from mnaslat.predictors import load_predictor as load_predictor
     from mnaslat.space import SearchSpace as SearchSpace
     from mnaslat.space import load_space as load_space
     from mnaslat.tflite import write_tflite as write_tflite
-    from mnaslat.zoo import network as network
+    from mnaslat.zoo import load_network as load_network
 
 __version__ = "0.1.0"
 
@@ -29,10 +30,11 @@ _HOMES = {
     "Graph": "mnaslat.graph",
     "lower": "mnaslat.lowering",
     "Network": "mnaslat.network",
+    "load_predictor": "mnaslat.predictors",
     "SearchSpace": "mnaslat.space",
     "load_space": "mnaslat.space",
     "write_tflite": "mnaslat.tflite",
-    "network": "mnaslat.zoo",
+    "load_network": "mnaslat.zoo",
 }
 
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604  # names are known, their values come lazily

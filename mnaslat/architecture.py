@@ -16,10 +16,11 @@ Activation = Literal["relu", "relu6"]
 
 _BLOCK = re.compile(
     r"r(?P<n_layers>\d+)_k(?P<kernel>\d+)_s(?P<stride>\d)(?P<stride_w>\d)_e(?P<expansion>\d+)"
-    r"_i(?P<inputs>\d+)_o(?P<outputs>\d+)(?:_se(?P<se>[0-9.]+))?"
+    r"_i(?P<inputs>\d+)_o(?P<outputs>\d+)(?:_se(?P<se>\d+(?:\.\d+)?(?:e-\d+)?))?"
     r"(?P<conv>_conv)?(?P<skip>_noskip|_pool)?"
 )
 _JSON_VERSION = 1
+_COUNTS = ("stem_filters", "head_filters", "n_classes", "resolution", "input_channels")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +52,8 @@ class Layer:
         for name in ("kernel", "stride", "expansion", "input_filters", "output_filters"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        if self.stride > 9:
+            raise ValueError(f"stride must be one digit, as in block strings, got {self.stride}.")
         if self.kernel % 2 == 0:
             raise ValueError(f"kernel must be odd, got {self.kernel}.")
         if self.conv == "conv" and self.expansion != 1:
@@ -127,7 +130,7 @@ class Block:
             f"_i{first.input_filters}_o{first.output_filters}"
         )
         if first.se_ratio:
-            text += f"_se{first.se_ratio:g}"
+            text += f"_se{float(first.se_ratio)!r}"  # the shortest text that reads back exactly
         if first.conv == "conv":
             text += "_conv"
         return text + {"identity": "", "none": "_noskip", "pool": "_pool"}[first.skip]
@@ -157,7 +160,7 @@ class Architecture:
             raise ValueError(
                 f"activation must be one of {get_args(Activation)}, got {self.activation!r}."
             )
-        for name in ("stem_filters", "head_filters", "n_classes", "resolution", "input_channels"):
+        for name in _COUNTS:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
         if not 0.0 <= self.dropout < 1.0:
@@ -220,17 +223,21 @@ class Architecture:
         """Read what ``to_json`` wrote.
 
         Raises:
-            ValueError: If the dictionary is of a newer format or lacks a field.
+            ValueError: If the dictionary is of a newer format, lacks a field or has a wrong one.
         """
         settings = dict(data)
         version = settings.pop("format", None)
         if version != _JSON_VERSION:
             raise ValueError(f"Architecture format {version!r} is not known; expected 1.")
         try:
-            blocks = settings.pop("blocks")
-            return cls.from_blocks(blocks, **settings)
+            blocks = [str(block) for block in settings.pop("blocks")]
+            architecture = cls.from_blocks(blocks, **settings)
         except (KeyError, TypeError) as error:
             raise ValueError(f"Not an architecture: {error}.") from None
+        for name in _COUNTS:
+            if not isinstance(getattr(architecture, name), int):
+                raise ValueError(f"{name} must be a whole number, got {settings[name]!r}.")
+        return architecture
 
 
 def round_filters(filters: int, width: float, divisor: int = 8) -> int:

@@ -61,9 +61,9 @@ class Op:
             ValueError: If the shapes do not fit the kind.
         """
         first = inputs[0]
+        if len(first) != 3 and (self.kind in _WINDOWED or self.kind in ("mean", "global_pool")):
+            raise ValueError(f"{self.kind} needs height, width and channels, got {first}.")
         if self.kind in _WINDOWED:
-            if len(first) != 3:
-                raise ValueError(f"{self.kind} needs height, width and channels, got {first}.")
             height, width = (math.ceil(size / self.stride) for size in first[:2])
             return (height, width, self.filters if self.kind == "conv" else first[2])
         if self.kind == "linear":
@@ -248,6 +248,8 @@ class Graph:
         try:
             precision, shape_text, rest = signature.split(" ", 2)
             shape: Shape = tuple(int(size) for size in shape_text.split("x"))
+            if min(shape) < 1:
+                raise ValueError(f"{shape_text!r} is not a shape")
             layers = []
             for layer_text in rest.split(" | "):
                 ops = tuple(
@@ -256,7 +258,10 @@ class Graph:
                 )
                 layers.append(LoweredLayer(input_shape=shape, ops=ops))
                 shape = layers[-1].output_shape
-            return cls(tuple(layers), precision)  # type: ignore[arg-type]  # checked by Graph
+            graph = cls(tuple(layers), precision)  # type: ignore[arg-type]  # checked by Graph
+            if graph.signature != signature:  # e.g. filters on an op that has none
+                raise ValueError(f"what it means is written {graph.signature[:80]!r}")
+            return graph
         except (ValueError, IndexError) as error:
             raise ValueError(f"{signature[:80]!r} is not a signature: {error}") from None
 
@@ -270,14 +275,23 @@ def _parse_op(text: str, number: int) -> Op:
     match = _OP.fullmatch(text)
     if match is None or match["kind"] not in get_args(Kind):
         raise ValueError(f"{text!r} is not an op")
-    inputs = (number - 1,)
+    inputs: tuple[int, ...] = (number - 1,)
     if match["inputs"]:
         inputs = tuple(int(source) for source in match["inputs"].split(","))
-    return Op(
+    op = Op(
         kind=match["kind"],  # type: ignore[arg-type]  # checked above
         inputs=inputs,
         filters=int(match["filters"] or 0),
         kernel=int(match["kernel"] or 1),
         stride=int(match["stride"] or 1),
-        activation=match["activation"] or "",  # type: ignore[arg-type]
+        activation=match["activation"] or "",  # type: ignore[arg-type]  # checked below
     )
+    if (
+        op.activation not in ("", "relu", "relu6")
+        or len(inputs) != (2 if op.kind in ("add", "mul") else 1)
+        or (op.kind in ("conv", "linear") and op.filters < 1)
+        or min(op.kernel, op.stride) < 1
+        or (op.stride > 1 and op.kind not in _WINDOWED)
+    ):
+        raise ValueError(f"{text!r} is not an op")
+    return op

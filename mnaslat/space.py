@@ -8,6 +8,7 @@ the choices, one per decision, as an integer array.
 import importlib.util
 import itertools
 import math
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -111,7 +112,7 @@ class SearchSpace:
         if row.shape != (len(self.decisions),) or not np.issubdtype(row.dtype, np.integer):
             raise ValueError(
                 f"Space {self.name} needs {len(self.decisions)} whole-number tokens, got "
-                f"{row.size} ({row.dtype})."
+                f"shape {row.shape} of {row.dtype}."
             )
         wrong = np.flatnonzero((row < 0) | (row >= self.n_choices))
         if wrong.size:
@@ -128,7 +129,7 @@ class SearchSpace:
 
     def mutate(self, tokens: ArrayLike, rng: np.random.Generator, n_changes: int = 1) -> Tokens:
         """A copy of one row with ``n_changes`` decisions changed to another choice."""
-        row = self.check(tokens).copy()
+        row: Tokens = self.check(tokens).copy()
         open_ = np.flatnonzero(self.n_choices > 1)
         for index in rng.choice(open_, size=min(n_changes, len(open_)), replace=False):
             n_choices = self.n_choices[index]
@@ -150,7 +151,21 @@ class SearchSpace:
                         expected[signature] = expected.get(signature, 0.0) + 1.0 / n_rows
         return expected
 
-    def _part_graphs(self, precision: Precision) -> Iterator[tuple[str, list[Graph]]]:
+    def layer_labels(self, precision: Precision = "fp32") -> dict[str, str]:
+        """A short name for people of each distinct layer, by layer signature."""
+        return {
+            signature: layer.label
+            for _, graphs in self._part_graphs(precision)
+            for graph in graphs
+            for layer, signature in zip(graph.layers, graph.layer_signatures, strict=True)
+        }
+
+    def part_architectures(self) -> Iterator[tuple[str, list[Architecture]]]:
+        """For each part, architectures that between them hold every form the part can take.
+
+        The decisions that the part depends on run through all combinations; all others stand at
+        their first choice.
+        """
         first = {decision.name: decision.choices[0] for decision in self.decisions}
         by_name = {decision.name: decision for decision in self.decisions}
         for part, names in self.parts.items():
@@ -158,10 +173,14 @@ class SearchSpace:
             yield (
                 part,
                 [
-                    lower(self.build({**first, **dict(zip(names, chosen, strict=True))}), precision)
+                    self.build({**first, **dict(zip(names, chosen, strict=True))})
                     for chosen in combinations
                 ],
             )
+
+    def _part_graphs(self, precision: Precision) -> Iterator[tuple[str, list[Graph]]]:
+        for part, architectures in self.part_architectures():
+            yield part, [lower(architecture, precision) for architecture in architectures]
 
     def _choices(self, row: Tokens) -> Choices:
         return {
@@ -345,6 +364,7 @@ def load_space(
     if spec is None or spec.loader is None or not Path(path).is_file():
         raise ValueError(f"No Python file {path}: cannot load a space from it.")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up while it is executed
     spec.loader.exec_module(module)
     if not callable(getattr(module, function, None)):
         raise ValueError(f"{path} has no function {function!r}.")

@@ -73,20 +73,49 @@ def write_tflite(graph: Graph, weights: Sequence[Weights | None] | None = None) 
 def random_weights(graph: Graph, seed: int = 0) -> list[Weights | None]:
     """Weights that keep every activation near unit variance, so that no speed depends on them.
 
-    Denormal or saturated values could change what a kernel costs.
+    Denormal or saturated values could change what a kernel costs: each weight is scaled to the
+    mean square that its input is expected to have.
     """
     rng = np.random.default_rng(seed)
     weights: list[Weights | None] = []
-    for shaped in graph.shaped_ops():
-        shape = shaped.weight_shape
-        if not shape:
-            weights.append(None)
-            continue
-        fan_in = int(np.prod(shape)) // shaped.output[-1]
-        limit = np.float32((6.0 / fan_in) ** 0.5)
-        weight = (rng.random(shape, dtype=np.float32) * 2 - 1) * limit
-        weights.append((weight, np.zeros(shaped.output[-1], np.float32)))
+    mean_square = 1.0
+    for layer in graph.layers:
+        mean_squares = [mean_square]
+        for shaped in layer.shaped_ops:
+            inputs = [mean_squares[source] for source in shaped.op.inputs]
+            weights.append(_random_weight(shaped, inputs[0], rng))
+            mean_squares.append(_output_mean_square(shaped, inputs))
+        mean_square = mean_squares[-1]
     return weights
+
+
+def _random_weight(
+    shaped: ShapedOp, input_mean_square: float, rng: np.random.Generator
+) -> Weights | None:
+    shape = shaped.weight_shape
+    if not shape:
+        return None
+    fan_in = int(np.prod(shape)) // shaped.output[-1]
+    gain = 2.0 if shaped.op.activation else 1.0  # a ReLU halves the mean square
+    limit = np.float32((3.0 * gain / (fan_in * input_mean_square)) ** 0.5)
+    weight = (rng.random(shape, dtype=np.float32) * 2 - 1) * limit
+    return weight, np.zeros(shaped.output[-1], np.float32)
+
+
+def _output_mean_square(shaped: ShapedOp, inputs: list[float]) -> float:
+    match shaped.op.kind:
+        case "add":
+            return inputs[0] + inputs[1]
+        case "mul":
+            return inputs[0] * inputs[1]
+        case "mean" | "global_pool":
+            return inputs[0] / 3  # of a rectified normal variable: 1 / pi
+        case "logistic":
+            return 0.3  # a half squared, and some spread
+        case "avg_pool":
+            return inputs[0]
+        case _:
+            return 1.0
 
 
 class _Writer:
@@ -150,6 +179,10 @@ class _Writer:
         if own is None or own[0].shape != shaped.weight_shape:
             found = "none" if own is None else own[0].shape
             raise ValueError(f"{name} needs weights of shape {shaped.weight_shape}, got {found}.")
+        if own[1].shape != shaped.output[-1:]:
+            raise ValueError(
+                f"{name} needs a bias of shape {shaped.output[-1:]}, got {own[1].shape}."
+            )
         weight, bias = (array.astype(np.float32, copy=False) for array in own)
         return [
             # A depthwise weight has a leading 1 where the others have their outputs.

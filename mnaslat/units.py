@@ -33,7 +33,7 @@ def format_duration(seconds: float) -> str:
     >>> format_duration(75.2)
     '1 min 15 s'
     """
-    if seconds < 60:
+    if seconds < 59.5:  # from there on it is a whole minute
         return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
     minutes, rest_s = divmod(round(seconds), 60)
     if minutes < 60:

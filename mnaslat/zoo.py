@@ -86,17 +86,19 @@ _NETWORKS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
 
 
 def network_names() -> tuple[str, ...]:
-    """The names that ``network`` knows; a width can be appended as in ``mnasnet-a1@0.35``."""
+    """The names that ``load_network`` knows; a width can be appended as in ``mnasnet-a1@0.35``."""
     return tuple(_NETWORKS)
 
 
-def network(name: str, *, resolution: int | None = None, n_classes: int = 1000) -> Architecture:
+def load_network(
+    name: str, *, resolution: int | None = None, n_classes: int = 1000
+) -> Architecture:
     """A published network by name, with an optional width multiplier (``mobilenet-v2@1.4``).
 
     Raises:
         ValueError: If the name or the width is not known.
 
-    >>> network("mnasnet-a1").blocks[2].first.se_ratio
+    >>> load_network("mnasnet-a1").blocks[2].first.se_ratio
     0.25
     """
     base, _, width_text = name.lower().replace("_", "-").partition("@")
