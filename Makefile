@@ -1,0 +1,37 @@
+# `python -m` and Jupyter put the repository root on sys.path; the folders must not be found there.
+export PYTHONSAFEPATH = 1
+
+PYTHON ?= python3
+BIN = .venv/bin
+INSTALLED = .venv/.installed
+
+.PHONY: install demo test test-slow check bench clean
+
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml setup.py constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: install
+	PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh
+
+test: install
+	$(BIN)/pytest
+
+test-slow: install
+	$(BIN)/pytest -m slow
+
+check: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy -p mnaslat
+	$(BIN)/mypy tests benchmarks
+	$(MAKE) test
+
+bench: install
+	for script in benchmarks/[a-z]*.py; do $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf .venv demo-workspace bench-workspace

@@ -1,0 +1,106 @@
+"""Predictions against fresh measurements: of random networks, and of a search's candidates."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mnaslat.cli.options import open_device_of
+from mnaslat.cli.runs import find_run
+from mnaslat.cli.setup import calibration_graphs, fresh_networks, measure_networks
+from mnaslat.data.workspace import Workspace
+from mnaslat.predictors import CalibratedPredictor, prediction_errors
+from mnaslat.predictors.base import Floats
+from mnaslat.profiling.plan import NETWORKS
+from mnaslat.space import SearchSpace
+
+if TYPE_CHECKING:
+    from mnaslat.profiling.device import Device
+
+# Two rounds are compared with two others, to say how well a measurement repeats.
+_EVALUATION = replace(NETWORKS, n_rounds=4)
+
+
+def evaluate_predictor(
+    workspace: Workspace,
+    device: "Device",
+    predictor: CalibratedPredictor,
+    space: SearchSpace,
+    *,
+    n_models: int,
+    seed: int,
+) -> dict[str, Any]:
+    """Errors on random networks that the predictor was not calibrated on.
+
+    Beside ``prediction_errors``: ``repeatability``, the mean difference between the networks' first
+    two rounds and the next two; ``coverage`` of the 90 % interval; the mean ``measured_share``.
+    """
+    precision = predictor.configuration.precision
+    architectures = fresh_networks(
+        space, precision, n_models, seed, known=calibration_graphs(predictor)
+    )
+    measured = measure_networks(
+        workspace, device, architectures, precision, plan=_EVALUATION, seed=seed + 1
+    )
+    predictions = predictor.predict(architectures)
+    predicted_ms = np.array([each.latency_ms for each in predictions])
+    measured_ms = np.array(measured.latency_ms)
+    intervals = [predictor.predict_interval_ms(each) for each in architectures]
+    inside = [
+        low_ms <= latency_ms <= high_ms
+        for (low_ms, high_ms), latency_ms in zip(intervals, measured_ms, strict=True)
+    ]
+    return {
+        **asdict(prediction_errors(predicted_ms, measured_ms)),
+        "coverage": float(np.mean(inside)),
+        "repeatability": repeatability(measured.round_min_ms),
+        "measured_share": float(np.mean([each.measured_share for each in predictions])),
+        "networks": [
+            {
+                "tokens": [int(token) for token in space.encode(architecture)],
+                "predicted_ms": float(predicted),
+                "measured_ms": float(latency_ms),
+                "rounds_ms": list(rounds),
+            }
+            for architecture, predicted, latency_ms, rounds in zip(
+                architectures, predicted_ms, measured_ms, measured.round_min_ms, strict=True
+            )
+        ],
+    }
+
+
+def repeatability(round_min_ms: tuple[tuple[float, ...], ...]) -> float:
+    """Mean relative difference between the first two rounds' minimum and the next two's."""
+    halves: Floats = np.array([[min(r[:2]), min(r[2:4])] for r in round_min_ms if len(r) >= 4])
+    return float(np.abs(halves[:, 1] / halves[:, 0] - 1.0).mean()) if len(halves) else float("nan")
+
+
+def validate_run(
+    workspace: Workspace, folder: Path | None, device: str, top: int
+) -> list[dict[str, Any]]:
+    """Measure the best networks of a run; what was measured before is read from the store.
+
+    Args:
+        workspace: Where measurements are kept.
+        folder: Of the run; None takes the newest.
+        device: Name of the device; empty takes the one of the run's predictor.
+        top: How many networks.
+    """
+    run = find_run(workspace, folder)
+    candidates = run.best_candidates(top)
+    measured = measure_networks(
+        workspace,
+        open_device_of(run.predictor.configuration, device),
+        [each.architecture for each in candidates],
+    )
+    return [
+        {
+            "tokens": each.tokens,
+            "accuracy": each.accuracy,
+            "predicted_ms": each.predicted_ms,
+            "measured_ms": measured_ms,
+            "error": each.predicted_ms / measured_ms - 1.0,
+        }
+        for each, measured_ms in zip(candidates, measured.latency_ms, strict=True)
+    ]

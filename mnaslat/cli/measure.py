@@ -1,0 +1,236 @@
+"""Commands that measure: devices, profile, calibrate, evaluate, validate."""
+
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mnaslat.cli.options import (
+    DEFAULT_WORKSPACE,
+    ClassesOption,
+    CoresOption,
+    DeviceOption,
+    JsonOption,
+    PrecisionOption,
+    PredictorOption,
+    PredictorsDeviceOption,
+    ResolutionOption,
+    SeedOption,
+    SpaceOption,
+    ThreadsOption,
+    WidthOption,
+    WorkspaceOption,
+    open_device,
+    open_device_of,
+    open_space,
+    open_workspace,
+    print_json,
+    usage,
+)
+
+
+def devices(json: JsonOption = False) -> None:
+    """List what can be measured on.
+
+    Example: mnaslat devices
+    """
+    host = open_device("host")
+    configuration = host.configuration("fp32")
+    if json:
+        print_json([{"device": "host", "usable": True, **asdict(configuration)}])
+        return
+    print(f"host   usable   {configuration.fingerprint}; {configuration.runtime}")
+    print("Phones over adb are not supported by this version.")
+
+
+def profile(
+    device: DeviceOption = "host",
+    space: SpaceOption = "mnasnet",
+    resolution: ResolutionOption = 224,
+    width: WidthOption = 1.0,
+    classes: ClassesOption = 1000,
+    precision: PrecisionOption = "fp32",
+    threads: ThreadsOption = 1,
+    cores: CoresOption = "any",
+    budget: Annotated[
+        str, typer.Option("--budget", help="Time to spend, e.g. 10m; all layers if left out.")
+    ] = "",
+    seed: SeedOption = 0,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    json: JsonOption = False,
+) -> None:
+    """Sweep the layers of a search space on a device into a latency table.
+
+    The same command goes on where an earlier one stopped, whatever ended it.
+
+    Example: mnaslat profile --budget 10m
+    """
+    from mnaslat.cli.setup import profile_space, read_table
+    from mnaslat.units import format_duration, parse_duration_s
+
+    with usage("--budget"):
+        budget_s = parse_duration_s(budget) if budget else math.inf
+    _only_fp32(precision)
+    place = open_workspace(workspace)
+    target = open_device(device, threads, cores)
+    result = profile_space(
+        place,
+        target,
+        open_space(space, width, resolution, classes),
+        budget_s=budget_s,
+        seed=seed,
+    )
+    table = read_table(place, target, "fp32")
+    path = place.path / "tables" / f"{target.name}-{table.configuration.key}.json"
+    path.parent.mkdir(exist_ok=True)
+    table.save(path)
+    if json:
+        print_json({**asdict(result), "n_left": result.n_left, "table": str(path)})
+        return
+    print(
+        f"{result.n_measured} of {result.n_total} layers measured on {target.name}; "
+        f"{result.n_rounds} rounds in {format_duration(result.wall_s)}, "
+        f"{result.timed_s / max(result.wall_s, 1e-9):.0%} of it timed inference."
+    )
+    if result.n_unsettled:
+        print(
+            f"{result.n_unsettled} layers vary by more than 2 % between rounds; "
+            "their fastest round is taken."
+        )
+    for signature, reason in list(result.failures.items())[:3]:
+        print(f"Could not run {signature}: {reason}")
+    if result.n_left:
+        print(f"{result.n_left} layers are left: predictions estimate them from the measured ones.")
+    print(f"Table: {path}\nNext: mnaslat calibrate")
+
+
+def calibrate(
+    device: DeviceOption = "host",
+    models: Annotated[int, typer.Option("--models", min=3, help="Whole networks to measure.")] = 20,
+    space: SpaceOption = "mnasnet",
+    resolution: ResolutionOption = 224,
+    width: WidthOption = 1.0,
+    classes: ClassesOption = 1000,
+    precision: PrecisionOption = "fp32",
+    threads: ThreadsOption = 1,
+    cores: CoresOption = "any",
+    seed: SeedOption = 0,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    json: JsonOption = False,
+) -> None:
+    """Measure whole networks and fit a predictor to them; prints its held-out error.
+
+    Example: mnaslat calibrate --models 20
+    """
+    from mnaslat.cli.setup import calibrate_predictor
+
+    _only_fp32(precision)
+    predictor, path = calibrate_predictor(
+        open_workspace(workspace),
+        open_device(device, threads, cores),
+        open_space(space, width, resolution, classes),
+        n_models=models,
+        seed=seed,
+    )
+    assert predictor.held_out is not None
+    if json:
+        print_json(
+            {
+                "predictor": str(path),
+                "correction": asdict(predictor.correction),
+                "held_out": asdict(predictor.held_out),
+            }
+        )
+        return
+    correction = predictor.correction
+    print(f"Correction: {correction.kind}, layers x {correction.scale:.4f}", end="")
+    print(f" {correction.offset_ms:+.4f} ms" if correction.kind == "affine" else "")
+    _print_errors("Held-out error (cross-validated)", asdict(predictor.held_out))
+    print(f"Predictor: {path}\nNext: mnaslat evaluate, or mnaslat search")
+
+
+def evaluate(
+    predictor: PredictorOption = None,
+    device: PredictorsDeviceOption = "",
+    models: Annotated[int, typer.Option("--models", min=3, help="Fresh networks to measure.")] = 30,
+    space: SpaceOption = "mnasnet",
+    resolution: ResolutionOption = 224,
+    width: WidthOption = 1.0,
+    classes: ClassesOption = 1000,
+    seed: SeedOption = 0,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    json: JsonOption = False,
+) -> None:
+    """Measure fresh random networks and say how wrong the predictor is on them.
+
+    Prints beside it how well the same measurements repeat: no predictor can be better than that.
+
+    Example: mnaslat evaluate --models 30
+    """
+    from mnaslat.cli.evaluation import evaluate_predictor
+    from mnaslat.cli.setup import find_predictor
+
+    place = open_workspace(workspace)
+    found, path = find_predictor(place, predictor)
+    result = evaluate_predictor(
+        place,
+        open_device_of(found.configuration, device),
+        found,
+        open_space(space, width, resolution, classes),
+        n_models=models,
+        seed=seed,
+    )
+    if json:
+        print_json({"predictor": str(path), **result})
+        return
+    _print_errors(f"{path.name} on {result['n']} fresh networks", result)
+    print(
+        f"  repeatability of the same measurements: {result['repeatability']:.2%}; "
+        f"{result['coverage']:.0%} lie in the 90 % interval; "
+        f"{result['measured_share']:.0%} of the latency rests on measured layers"
+    )
+
+
+def validate(
+    run: Annotated[
+        Path | None, typer.Argument(help="Folder of a search run; the newest if left out.")
+    ] = None,
+    device: PredictorsDeviceOption = "",
+    top: Annotated[int, typer.Option("--top", min=1, help="Networks to measure.")] = 10,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    json: JsonOption = False,
+) -> None:
+    """Measure the best networks of a search run, against what was predicted.
+
+    Example: mnaslat validate --top 5
+    """
+    from mnaslat.cli.evaluation import validate_run
+
+    place = open_workspace(workspace)
+    rows = validate_run(place, run, device, top)
+    if json:
+        print_json(rows)
+        return
+    for row in rows:
+        print(
+            f"  accuracy {row['accuracy']:.4f}   predicted {row['predicted_ms']:7.3f} ms   "
+            f"measured {row['measured_ms']:7.3f} ms   error {row['error']:+.1%}"
+        )
+
+
+def _only_fp32(precision: str) -> None:
+    with usage("--precision"):
+        if precision != "fp32":
+            raise ValueError(f"{precision!r} cannot be measured yet; use --precision fp32.")
+
+
+def _print_errors(title: str, errors: dict[str, float]) -> None:
+    print(
+        f"{title}: MAPE {errors['mape']:.2%}, within 5 % {errors['within_5']:.0%}, within 10 % "
+        f"{errors['within_10']:.0%}, Spearman {errors['spearman']:.4f} (n = {errors['n']})"
+    )
+
+
+MEASURING = (devices, profile, calibrate, evaluate, validate)

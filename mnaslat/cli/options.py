@@ -1,0 +1,150 @@
+"""Options that several commands share, and how their values are read."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from mnaslat.architecture import Architecture
+    from mnaslat.data.measurement import Configuration
+    from mnaslat.data.workspace import Workspace
+    from mnaslat.profiling.host import HostDevice
+    from mnaslat.space import SearchSpace
+
+WorkspaceOption = Annotated[
+    Path,
+    typer.Option("--workspace", "-w", help="Folder with measurements, predictors and runs."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+DeviceOption = Annotated[
+    str, typer.Option("--device", help="What to measure on: host is this computer's CPU.")
+]
+SpaceOption = Annotated[
+    str, typer.Option("--space", help="mnasnet, mnasnet-paper, or FILE.py:FUNCTION.")
+]
+ResolutionOption = Annotated[
+    int, typer.Option("--resolution", min=8, max=1024, help="Pixels of the square input.")
+]
+WidthOption = Annotated[float, typer.Option("--width", help="Multiplier of all filters.")]
+ClassesOption = Annotated[int, typer.Option("--classes", min=2, help="Outputs of the classifier.")]
+ThreadsOption = Annotated[
+    int, typer.Option("--threads", min=1, max=256, help="Threads of the runtime.")
+]
+CoresOption = Annotated[
+    str, typer.Option("--cores", help="Cores to pin the runtime to, e.g. 1 or 0,1; or any.")
+]
+PrecisionOption = Annotated[str, typer.Option("--precision", help="fp32 (fp16, int8: later).")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of all random choices.")]
+PredictorOption = Annotated[
+    Path | None,
+    typer.Option("--predictor", help="Predictor file; the workspace's newest if left out."),
+]
+PredictorsDeviceOption = Annotated[
+    str, typer.Option("--device", help="What to measure on; the predictor's device if left out.")
+]
+DEFAULT_WORKSPACE = Path("mnaslat-workspace")
+
+
+@contextmanager
+def usage(option: str) -> Iterator[None]:
+    """Turn a ``ValueError`` about what the user typed into a usage error (exit status 2)."""
+    try:
+        yield
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None
+
+
+def open_workspace(path: Path) -> "Workspace":
+    """The workspace, made if it is not there."""
+    from mnaslat.data.workspace import Workspace
+
+    return Workspace(path)
+
+
+def open_device(name: str, threads: int = 1, cores: str = "any") -> "HostDevice":
+    """The device of that name; a usage error where it is not known."""
+    from mnaslat.profiling.host import HostDevice
+
+    if name != "host":
+        raise typer.BadParameter(
+            f"No device {name!r} here. Measure on this computer with --device host; "
+            "`mnaslat devices` lists what can be measured on.",
+            param_hint="--device",
+        )
+    with usage("--cores"):
+        pinned = () if cores in ("any", "big") else tuple(int(core) for core in cores.split(","))
+        return HostDevice(threads=threads, cores=pinned)
+
+
+def open_device_of(configuration: "Configuration", name: str = "") -> "HostDevice":
+    """The device that a configuration was measured on, with its threads and cores.
+
+    Raises:
+        ConfigurationMismatch: If the device here is not the one of the configuration.
+    """
+    device = open_device(name or configuration.device, configuration.threads, configuration.cores)
+    configuration.require(device.configuration(configuration.precision), f"Device {device.name}")
+    return device
+
+
+def open_space(
+    name: str, width: float = 1.0, resolution: int = 224, n_classes: int = 1000
+) -> "SearchSpace":
+    """The search space of that name; a usage error where it is not known."""
+    from mnaslat.space import load_space
+
+    with usage("--space"):
+        return load_space(name, width=width, resolution=resolution, n_classes=n_classes)
+
+
+def read_architecture(text: str, space: "SearchSpace", resolution: int | None) -> "Architecture":
+    """A network by name, by comma-separated tokens of a space, or from a JSON file."""
+    from dataclasses import replace
+
+    import numpy as np
+
+    from mnaslat import zoo
+    from mnaslat.architecture import Architecture
+
+    with usage("MODEL"):
+        if text.endswith(".json"):
+            architecture = _read_architecture_file(Path(text), Architecture)
+        elif text.replace(",", "").replace(" ", "").isdigit() and "," in text:
+            return space.decode(np.array([int(token) for token in text.split(",")]))
+        else:
+            architecture = zoo.load_network(text)
+    return architecture if resolution is None else replace(architecture, resolution=resolution)
+
+
+def _read_architecture_file(path: Path, kind: Any) -> "Architecture":
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"Cannot read {path}: {error.strerror}.") from None
+    except (ValueError, RecursionError):
+        raise ValueError(f"{path} is not JSON.") from None
+    if not isinstance(data, dict):
+        raise ValueError(f"{path} does not hold an architecture.")
+    architecture: Architecture = kind.from_json(data)
+    return architecture
+
+
+def print_json(data: Any) -> None:
+    """One JSON document on standard output; not-a-number becomes null."""
+    print(json.dumps(_plain(data), indent=2))
+
+
+def _plain(value: Any) -> Any:
+    import math
+
+    if isinstance(value, dict):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

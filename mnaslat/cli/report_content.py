@@ -1,0 +1,174 @@
+"""What a report says about a latency table, a predictor or a search run."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import mnaslat
+from mnaslat.cli.report_page import (
+    LatencyPoint,
+    ReportPage,
+    TableRow,
+    TableSection,
+)
+from mnaslat.cli.setup import find_predictor
+from mnaslat.data.measurement import Configuration
+from mnaslat.data.table import LatencyTable
+from mnaslat.data.workspace import Workspace
+from mnaslat.errors import MnaslatError
+from mnaslat.graph import Graph
+from mnaslat.predictors import CalibratedPredictor
+from mnaslat.profiling.plan import LAYERS
+from mnaslat.space import load_space, space_names
+
+
+def report_page(workspace: Workspace, source: Path | None) -> ReportPage:
+    """The page for a run folder, predictor file or table file; left out, the newest there is.
+
+    Raises:
+        MnaslatError: If there is nothing to report on, or the source is none of the three.
+    """
+    if source is None:
+        newest_run, newest_predictor = workspace.newest_run(), workspace.newest_predictor()
+        source = newest_run or newest_predictor
+        if source is None:
+            raise MnaslatError(
+                f"There is nothing to report in workspace {workspace.path} yet. Run `mnaslat "
+                "profile` first, or name a run folder, predictor or table."
+            )
+    if not source.exists():
+        raise MnaslatError(f"There is no {source}. Name a run folder, a predictor or a table file.")
+    if source.is_dir():
+        from mnaslat.cli.run_report import run_page
+
+        return run_page(workspace, source)
+    if source.suffix == ".json":
+        return table_page(LatencyTable.load(source), source.name)
+    predictor, path = find_predictor(workspace, source)
+    return predictor_page(predictor, path.name)
+
+
+def table_page(table: LatencyTable, name: str) -> ReportPage:
+    """The page of a latency table alone."""
+    return ReportPage(
+        title=f"Latency table {name}",
+        headline=(_table_sentence(table),),
+        facts=(*configuration_facts(table.configuration), *made_facts()),
+        table=table_section(table),
+        warnings=table_warnings(table),
+    )
+
+
+def predictor_page(predictor: CalibratedPredictor, name: str) -> ReportPage:
+    """The page of a predictor: its held-out error and its table."""
+    headline = [_table_sentence(predictor.base.table)]
+    if predictor.held_out is not None:
+        errors = predictor.held_out
+        headline.append(
+            f"Calibrated on {errors.n} whole networks; on networks left out of the fit it is wrong "
+            f"by {errors.mape:.1%} on average, and {errors.within_5:.0%} are within 5 %."
+        )
+    return ReportPage(
+        title=f"Predictor {name}",
+        headline=tuple(headline),
+        facts=(
+            *configuration_facts(predictor.configuration),
+            ("Correction", correction_text(predictor)),
+            *made_facts(),
+        ),
+        latency_points=calibration_points(predictor),
+        table=table_section(predictor.base.table),
+        warnings=table_warnings(predictor.base.table),
+    )
+
+
+def calibration_points(predictor: CalibratedPredictor) -> tuple[LatencyPoint, ...]:
+    """The calibration networks, each predicted by a fit that left it out."""
+    return tuple(
+        LatencyPoint(
+            label=f"{graph.madds / 1e6:.0f} M multiply-adds",
+            group="calibration, held out",
+            predicted_ms=float(measured_ms * (1.0 + residual)),
+            measured_ms=float(measured_ms),
+        )
+        for graph, measured_ms, residual in zip(
+            predictor.networks, predictor.measured_ms, predictor.residuals, strict=True
+        )
+    )
+
+
+def correction_text(predictor: CalibratedPredictor) -> str:
+    """The correction as a formula."""
+    correction = predictor.correction
+    text = f"sum of layers x {correction.scale:.4f}"
+    return f"{text} {correction.offset_ms:+.4f} ms" if correction.kind == "affine" else text
+
+
+def configuration_facts(configuration: Configuration) -> tuple[tuple[str, str], ...]:
+    """Device and settings as rows for the page."""
+    return (
+        ("Device", f"{configuration.device}: {configuration.fingerprint}"),
+        ("Precision", configuration.precision),
+        ("Threads", f"{configuration.threads}, cores {configuration.cores}"),
+        ("Runtime", f"{configuration.runtime}, {configuration.delegate}"),
+    )
+
+
+def table_section(table: LatencyTable) -> TableSection:
+    """All rows, with labels and frequencies for layers of a preset's space."""
+    labels, frequencies = _known_layers(table)
+    rows = [
+        TableRow(
+            label=labels.get(signature) or signature.split(" ", 1)[1],
+            signature=signature,
+            latency_ms=row.latency_ms,
+            spread=row.spread if row.n_rounds > 1 else None,
+            n_rounds=row.n_rounds,
+            settled=row.spread <= LAYERS.agreement,
+            share=frequencies.get(signature),
+        )
+        for signature, row in table.rows.items()
+    ]
+    rows.sort(key=lambda row: -(row.latency_ms or 0.0))
+    return TableSection(rows=tuple(rows), share_name="Occurrences in a random network")
+
+
+def table_warnings(table: LatencyTable) -> tuple[str, ...]:
+    """What a reader should know before trusting the table."""
+    unsettled = sum(row.spread > LAYERS.agreement for row in table.rows.values())
+    if unsettled > 0.05 * len(table):
+        return (
+            f"{unsettled} of {len(table)} layers vary by more than {LAYERS.agreement:.0%} between "
+            "rounds, or have one round only. Close other programs and profile again to settle "
+            "them.",
+        )
+    return ()
+
+
+def made_facts() -> tuple[tuple[str, str], ...]:
+    """Version and time."""
+    written = time.strftime("%Y-%m-%d %H:%M")
+    return (("mnaslat", mnaslat.__version__), ("Report written", written))
+
+
+def _table_sentence(table: LatencyTable) -> str:
+    slowest = max(row.latency_ms for row in table.rows.values())
+    fastest = min(row.latency_ms for row in table.rows.values())
+    return (
+        f"{len(table)} layers measured on {table.configuration.device}: from "
+        f"{1000 * fastest:.0f} µs to {slowest:.2f} ms."
+    )
+
+
+def _known_layers(table: LatencyTable) -> tuple[Mapping[str, str], Mapping[str, float]]:
+    """Labels and frequencies of the preset space that holds most layers of the table."""
+    sizes = {int(Graph.parse(signature).input_shape[0]) for signature in table.rows}
+    best: tuple[Mapping[str, str], Mapping[str, float]] = ({}, {})
+    best_hits = 0
+    for name in space_names():
+        space = load_space(name, resolution=max(sizes))
+        frequencies = space.layer_frequencies(table.configuration.precision)
+        hits = sum(signature in frequencies for signature in table.rows)
+        if hits > best_hits:
+            best_hits, best = hits, (space.layer_labels(table.configuration.precision), frequencies)
+    return best

@@ -1,0 +1,142 @@
+"""What a report says about a search run."""
+
+import json
+from pathlib import Path
+
+from mnaslat.cli.report_content import (
+    calibration_points,
+    configuration_facts,
+    correction_text,
+    made_facts,
+    table_section,
+    table_warnings,
+)
+from mnaslat.cli.report_page import (
+    Front,
+    FrontPoint,
+    LatencyPoint,
+    ReportPage,
+    RewardHistory,
+    RewardPoint,
+    Winner,
+)
+from mnaslat.cli.runs import Run, find_run
+from mnaslat.data.workspace import Workspace
+from mnaslat.search.pareto import pareto_front
+from mnaslat.search.result import Candidate, choose_winner
+from mnaslat.search.store import UpdateRecord, Validation
+
+_MAX_POINTS = 3000  # of the chart; a search may have evaluated many more
+
+
+def run_page(workspace: Workspace, folder: Path) -> ReportPage:
+    """The page of a run, finished or not."""
+    run = find_run(workspace, folder)
+    store = run.store()
+    validations, updates = store.validations(), store.updates()
+    store.close()
+    candidates = run.best_candidates(_MAX_POINTS)
+    if not candidates:
+        return ReportPage(
+            title=f"Search {folder.name}", headline=("The search has evaluated nothing yet.",)
+        )
+    target_ms = run.settings.reward.target_ms
+    winner = choose_winner(candidates, target_ms, measured_only=bool(validations))
+    predictor = run.predictor
+    return ReportPage(
+        title=f"Search {folder.name}",
+        headline=_headline(run, winner, validations),
+        facts=(
+            *configuration_facts(predictor.configuration),
+            ("Target", f"{target_ms:.3g} ms"),
+            ("Reward", f"alpha {run.settings.reward.alpha:g}, beta {run.settings.reward.beta:g}"),
+            ("Space", f"{run.settings.space} at {run.settings.resolution} px"),
+            ("Accuracy", str(run.options["request"]["accuracy"])),
+            ("Seed", str(run.settings.seed)),
+            ("Correction", correction_text(predictor)),
+            *made_facts(),
+        ),
+        winners=(_winner(run, winner),),
+        latency_points=(
+            *calibration_points(predictor),
+            *(_validation_point(each) for each in validations),
+        ),
+        front=_front(candidates, target_ms),
+        rewards=_rewards(updates, validations),
+        table=table_section(predictor.base.table),
+        warnings=table_warnings(predictor.base.table),
+    )
+
+
+def _headline(run: Run, winner: Candidate, validations: list[Validation]) -> tuple[str, ...]:
+    target_ms = run.settings.reward.target_ms
+    how = "predicted" if winner.measured_ms is None else "measured"
+    sentences = [
+        f"The best network found takes {winner.latency_ms:.3g} ms ({how}; the target is "
+        f"{target_ms:.3g} ms) at an accuracy of {winner.accuracy:.1%}."
+    ]
+    if not run.finished:
+        sentences.append("The search is not finished: the same command goes on with it.")
+    errors = sorted(abs(each.predicted_ms / each.measured_ms - 1.0) for each in validations)
+    if errors:
+        sentences.append(
+            f"{len(errors)} candidates were measured on the device; predictions made before were "
+            f"off by {errors[len(errors) // 2]:.1%} (median)."
+        )
+    return tuple(sentences)
+
+
+def _winner(run: Run, winner: Candidate) -> Winner:
+    path = run.folder / "winner.json"
+    return Winner(
+        name=f"Best at {run.settings.reward.target_ms:.3g} ms",
+        predicted_ms=winner.predicted_ms,
+        accuracy=winner.accuracy,
+        measured_ms=winner.measured_ms,
+        blocks=tuple(str(block) for block in winner.architecture.blocks),
+        command=f"mnaslat export {path} --format tflite --output winner.tflite",
+    )
+
+
+def _validation_point(validation: Validation) -> LatencyPoint:
+    return LatencyPoint(
+        label=f"measured after update {validation.round}",
+        group="validation, predicted before",
+        predicted_ms=validation.predicted_ms,
+        measured_ms=validation.measured_ms,
+    )
+
+
+def _front(candidates: list[Candidate], target_ms: float) -> Front:
+    accuracy = [each.accuracy for each in candidates]
+    latency_ms = [each.latency_ms for each in candidates]
+    on_front = set(pareto_front(accuracy, latency_ms))
+    return Front(
+        points=tuple(
+            FrontPoint(
+                label=json.dumps(each.tokens)[1:-1],
+                accuracy=each.accuracy,
+                latency_ms=each.latency_ms,
+                measured=each.measured_ms is not None,
+                on_front=index in on_front,
+            )
+            for index, each in enumerate(candidates)
+        ),
+        target_ms=target_ms,
+    )
+
+
+def _rewards(updates: list[UpdateRecord], validations: list[Validation]) -> RewardHistory:
+    last = max((each.update_number for each in updates), default=0)
+    return RewardHistory(
+        points=tuple(
+            RewardPoint(
+                update=each.update_number,
+                mean_reward=each.mean_reward,
+                best_reward=each.best_reward,
+                entropy=each.entropy,
+            )
+            for each in updates
+        ),
+        validations=tuple(sorted({each.round for each in validations if each.round <= last})),
+    )

@@ -1,0 +1,261 @@
+"""The command that searches."""
+
+import math
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mnaslat.cli.options import (
+    DEFAULT_WORKSPACE,
+    ClassesOption,
+    JsonOption,
+    PredictorOption,
+    PredictorsDeviceOption,
+    ResolutionOption,
+    SeedOption,
+    SpaceOption,
+    WidthOption,
+    WorkspaceOption,
+    open_device,
+    open_device_of,
+    open_space,
+    open_workspace,
+    print_json,
+    usage,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from mnaslat.architecture import Architecture
+    from mnaslat.cli.runs import Run
+    from mnaslat.data.workspace import Workspace
+    from mnaslat.predictors.base import Floats
+    from mnaslat.profiling.device import Device
+    from mnaslat.search.result import SearchResult
+
+# The default target is what this network takes on the device: a searched network should beat it.
+_REFERENCE = "mnasnet-a1"
+
+
+def search(
+    predictor: PredictorOption = None,
+    target_ms: Annotated[
+        float | None,
+        typer.Option("--target-ms", help="Latency wanted; left out, what MnasNet-A1 takes."),
+    ] = None,
+    reward: Annotated[
+        str,
+        typer.Option(
+            "--reward",
+            help="hard: at most the target. soft: the paper's trade-off, which no target steers.",
+        ),
+    ] = "hard",
+    accuracy: Annotated[
+        str, typer.Option("--accuracy", help="supernet, table:FILE.csv, or module:function.")
+    ] = "supernet",
+    samples: Annotated[int, typer.Option("--samples", min=1, help="Networks to sample.")] = 8000,
+    validate_every: Annotated[
+        int,
+        typer.Option(
+            "--validate-every", min=0, help="Updates between measurements on the device; 0: never."
+        ),
+    ] = 20,
+    device: PredictorsDeviceOption = "",
+    space: SpaceOption = "mnasnet",
+    resolution: ResolutionOption = 224,
+    width: WidthOption = 1.0,
+    classes: ClassesOption = 1000,
+    preset: Annotated[str, typer.Option("--preset", help="fast, or paper.")] = "fast",
+    seed: SeedOption = 0,
+    run: Annotated[
+        str, typer.Option("--run", help="Name of the run; from the time if left out.")
+    ] = "",
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    json: JsonOption = False,
+) -> None:
+    """Search for the most accurate network at a target latency, with PPO.
+
+    The same command goes on with a run that was interrupted. In a workspace without a predictor
+    the device is measured first, for about four minutes.
+
+    Example: mnaslat search --target-ms 8
+    """
+    from mnaslat.cli.runs import new_run, unfinished_run
+
+    with usage("--reward"):
+        if reward not in ("hard", "soft"):
+            raise ValueError(f"{reward!r} is not a reward; hard or soft.")
+    with usage("--target-ms"):
+        if target_ms is not None and not (math.isfinite(target_ms) and target_ms > 0):
+            raise ValueError(
+                f"The target must be a positive number of milliseconds, got {target_ms}."
+            )
+    searched = open_space(space, width, resolution, classes)
+    request = {
+        "predictor": None if predictor is None else str(predictor.resolve()),
+        "target_ms": target_ms,
+        "reward": reward,
+        "accuracy": accuracy,
+        "samples": samples,
+        "validate_every": validate_every,
+        "device": device,
+        "space": [space, resolution, width, classes],
+        "preset": preset,
+        "seed": seed,
+        "run": run,
+    }
+    place = open_workspace(workspace)
+    found = unfinished_run(place, request)
+    if found is None:
+        path = _predictor_path(place, predictor, device, searched, seed)
+        settings = _settings(path, request)
+        found = new_run(place, run, request, settings, path)
+    else:
+        _say(f"Going on with the unfinished run in {found.folder}.")
+    result = _run(place, found)
+    if json:
+        print_json({"run": str(found.folder), **result.to_json()})
+        return
+    _print_result(found.folder, result)
+
+
+def _predictor_path(
+    workspace: "Workspace", path: Path | None, device: str, space: Any, seed: int
+) -> Path:
+    from mnaslat.cli.setup import find_predictor, make_quick_predictor
+
+    if path is None and workspace.newest_predictor() is None:
+        return make_quick_predictor(workspace, open_device(device or "host"), space, seed)[1]
+    return find_predictor(workspace, path)[1]
+
+
+def _settings(predictor: Path, request: dict[str, Any]) -> dict[str, Any]:
+    from dataclasses import replace
+
+    from mnaslat import zoo
+    from mnaslat.predictors import load_predictor
+    from mnaslat.search.presets import preset
+    from mnaslat.search.reward import RewardSettings
+    from mnaslat.search.settings import SearchSettings
+
+    space, resolution, width, n_classes = request["space"]
+    target_ms = request["target_ms"]
+    if target_ms is None:
+        reference = replace(
+            zoo.load_network(_REFERENCE).scaled(width), resolution=resolution, n_classes=n_classes
+        )
+        target_ms = load_predictor(predictor).predict_ms(reference)
+        _say(
+            f"Target: {target_ms:.3g} ms, which is what {_REFERENCE} takes by {predictor.name}. "
+            "Set another one with --target-ms."
+        )
+    make = RewardSettings.hard if request["reward"] == "hard" else RewardSettings.soft
+    with usage("--preset"):
+        preset(request["preset"])
+    settings = SearchSettings(
+        reward=make(target_ms=target_ms),
+        space=space,
+        width=width,
+        resolution=resolution,
+        n_classes=n_classes,
+        n_samples=request["samples"],
+        seed=request["seed"],
+        preset=request["preset"],
+        validate_every=max(1, request["validate_every"]),
+    )
+    return asdict(settings)
+
+
+def _run(workspace: "Workspace", run: "Run") -> "SearchResult":
+    from mnaslat.cli.progress import progress
+    from mnaslat.search.accuracy import accuracy_source
+    from mnaslat.search.problem import SearchProblem
+    from mnaslat.search.run import Search, SearchProgress
+
+    request, settings = run.options["request"], run.settings
+    validator = None
+    if request["validate_every"]:
+        device = open_device_of(run.predictor.configuration, request["device"])
+        validator = _DeviceValidator(workspace, device)
+    with progress("Searching") as update:
+        source = accuracy_source(
+            request["accuracy"],
+            run.space,
+            folder=workspace.path / "supernets" / _file_name(f"{run.space.name}-{settings.seed}"),
+            seed=settings.seed,
+            progress=_training_progress(update),
+        )
+        problem = SearchProblem(
+            space=run.space, accuracy=source, predictor=run.predictor, validator=validator
+        )
+
+        def show(now: SearchProgress) -> None:
+            best = f"best {now.best.accuracy:.3f} at {now.best.predicted_ms:.2f} ms"
+            update(now.n_updates_done, now.n_updates, now.left_s, best, "Searching")
+
+        with Search(problem, settings, run.folder) as searching:
+            return searching.run(show)
+
+
+def _training_progress(update: Any) -> "Callable[[int, int], None]":
+    started: list[tuple[float, int]] = []
+
+    def show(done: int, total: int) -> None:
+        now = time.monotonic()
+        if not started:
+            started.append((now, done))
+        since, first = started[0]
+        left_s = (now - since) / max(done - first, 1) * (total - done)
+        update(done, total, left_s, "", "Training the supernet")
+
+    return show
+
+
+class _DeviceValidator:
+    """Measures candidates on the device; what the workspace has already is read from it."""
+
+    def __init__(self, workspace: "Workspace", device: "Device") -> None:
+        self._workspace, self._device = workspace, device
+
+    def measure(self, architectures: "Sequence[Architecture]", /) -> "Floats":
+        """Latencies in milliseconds, shape ``(n,)``."""
+        import numpy as np
+
+        from mnaslat.cli.setup import measure_networks
+
+        measured = measure_networks(self._workspace, self._device, architectures, quiet=True)
+        return np.array(measured.latency_ms)
+
+
+def _print_result(folder: Path, result: "SearchResult") -> None:
+    winner, target_ms = result.winner, result.settings.reward.target_ms
+    measured = (
+        "not measured" if winner.measured_ms is None else f"{winner.measured_ms:.3g} ms measured"
+    )
+    verdict = "The best network at" if result.meets_target else "No network reached"
+    print(f"{verdict} {target_ms:.3g} ms{'' if result.meets_target else '; the fastest'}:")
+    print(f"  accuracy {winner.accuracy:.4f}, {winner.predicted_ms:.3g} ms predicted, {measured}")
+    for block in winner.architecture.blocks:
+        print(f"  {block}")
+    print("The Pareto front, fastest first:")
+    for candidate in result.front:
+        how = "predicted" if candidate.measured_ms is None else "measured"
+        print(f"  {candidate.latency_ms:8.3f} ms {how:9}  accuracy {candidate.accuracy:.4f}")
+    print(f"Run: {folder} (result.json, winner.json, winner.tflite)\nNext: mnaslat report")
+
+
+def _file_name(text: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in "-." else "_" for letter in text)
+
+
+def _say(text: str) -> None:
+    from mnaslat.cli.progress import say
+
+    say(text)
+
+
+SEARCHING = (search,)

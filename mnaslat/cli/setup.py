@@ -1,0 +1,224 @@
+"""Steps that several commands take: profile a space, calibrate on networks, find a predictor."""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mnaslat.architecture import Architecture
+from mnaslat.cli.progress import progress, say, silence
+from mnaslat.data.store import Store
+from mnaslat.data.table import LatencyTable
+from mnaslat.data.workspace import Workspace
+from mnaslat.errors import DeviceError, MnaslatError, PredictorFileError
+from mnaslat.graph import Graph, Precision
+from mnaslat.lowering import lower
+from mnaslat.predictors import CalibratedPredictor, TablePredictor, load_predictor, save_predictor
+from mnaslat.profiling.ordering import most_useful_first
+from mnaslat.profiling.plan import LAYERS, NETWORKS, TimingPlan
+from mnaslat.profiling.sweep import Job, Progress, SweepResult, sweep
+from mnaslat.space import SearchSpace
+
+if TYPE_CHECKING:
+    from mnaslat.profiling.device import Device
+
+# What `mnaslat search` does by itself in a workspace without a predictor.
+QUICK_PROFILE_S = 150.0
+QUICK_CALIBRATION_NETWORKS = 10
+
+
+@dataclass(frozen=True)
+class MeasuredNetworks:
+    """Whole networks with what was measured, in the order asked for."""
+
+    architectures: tuple[Architecture, ...]
+    latency_ms: tuple[float, ...]
+    round_min_ms: tuple[tuple[float, ...], ...]
+
+
+def profile_space(
+    workspace: Workspace,
+    device: "Device",
+    space: SearchSpace,
+    precision: Precision = "fp32",
+    *,
+    budget_s: float = math.inf,
+    seed: int = 0,
+) -> SweepResult:
+    """Measure the layers of a space into the workspace's store, with a progress bar."""
+    signatures = most_useful_first(space.layer_frequencies(precision))
+    job = Job(kind="layer", signatures=tuple(signatures))
+    return _sweep(workspace, device, job, LAYERS, "layers", budget_s, seed)
+
+
+def measure_networks(
+    workspace: Workspace,
+    device: "Device",
+    architectures: Sequence[Architecture],
+    precision: Precision = "fp32",
+    *,
+    plan: TimingPlan = NETWORKS,
+    seed: int = 0,
+    quiet: bool = False,
+) -> MeasuredNetworks:
+    """Measure whole networks into the store, or read those that are there already.
+
+    Raises:
+        DeviceError: If the device could not run one of them.
+    """
+    by_signature = {lower(each, precision).signature: each for each in architectures}
+    job = Job(kind="network", signatures=tuple(by_signature), architectures=by_signature)
+    result = _sweep(workspace, device, job, plan, "networks", math.inf, seed, quiet)
+    if result.failures:
+        signature, reason = next(iter(result.failures.items()))
+        raise DeviceError(
+            f"{len(result.failures)} networks could not be run on {device.name}, the first one "
+            f"because {reason}. Try --threads 1, or leave these networks out."
+        )
+    store = workspace.store()
+    found = store.measurements(device.configuration(precision), "network")
+    store.close()
+    ordered = [found[lower(each, precision).signature] for each in architectures]
+    return MeasuredNetworks(
+        tuple(architectures),
+        tuple(each.latency_ms for each in ordered),
+        tuple(each.round_min_ms for each in ordered),
+    )
+
+
+def read_table(workspace: Workspace, device: "Device", precision: Precision) -> LatencyTable:
+    """All layers measured in the device's configuration.
+
+    Raises:
+        MnaslatError: If there are none.
+    """
+    store = workspace.store()
+    configuration = device.configuration(precision)
+    measured = store.measurements(configuration, "layer")
+    others = [each for each in store.configurations() if each.key != configuration.key]
+    store.close()
+    if not measured:
+        hint = ""
+        if others:
+            hint = (
+                f" It holds other configurations ({others[-1].device}, {others[-1].precision}, "
+                f"threads {others[-1].threads}, cores {others[-1].cores}), which are never mixed."
+            )
+        raise MnaslatError(
+            f"No layers are measured in workspace {workspace.path} for {device.name} in "
+            f"{precision}, threads {configuration.threads}, cores {configuration.cores}.{hint} "
+            "Run `mnaslat profile` with the same options first."
+        )
+    return LatencyTable.from_measurements(configuration, measured)
+
+
+def calibrate_predictor(
+    workspace: Workspace,
+    device: "Device",
+    space: SearchSpace,
+    precision: Precision = "fp32",
+    *,
+    n_models: int,
+    seed: int = 0,
+) -> tuple[CalibratedPredictor, Path]:
+    """Measure random networks of a space, fit the correction, and save the predictor."""
+    table = read_table(workspace, device, precision)
+    rng = np.random.default_rng(seed)
+    architectures = [space.decode(row) for row in space.sample(n_models, rng)]
+    measured = measure_networks(workspace, device, architectures, precision, seed=seed)
+    predictor = CalibratedPredictor(TablePredictor(table))
+    predictor.fit(measured.architectures, measured.latency_ms)
+    return predictor, store_predictor(workspace, predictor)
+
+
+def store_predictor(workspace: Workspace, predictor: CalibratedPredictor) -> Path:
+    """Save a predictor under a name that says what it predicts, as the workspace's newest."""
+    configuration = predictor.configuration
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    name = f"{configuration.device}-{configuration.precision}-t{configuration.threads}-{stamp}"
+    path = workspace.predictors / f"{name}.mnaslat"
+    save_predictor(predictor, path)
+    return path
+
+
+def find_predictor(workspace: Workspace, path: Path | None) -> tuple[CalibratedPredictor, Path]:
+    """The predictor named, else the workspace's newest.
+
+    Raises:
+        PredictorFileError: If there is none or it cannot be read.
+    """
+    found = path or workspace.newest_predictor()
+    if found is None:
+        raise PredictorFileError(
+            f"There is no predictor in workspace {workspace.path} yet. Make one with `mnaslat "
+            "profile` and `mnaslat calibrate`, or name a file with --predictor."
+        )
+    return load_predictor(found), found
+
+
+def make_quick_predictor(
+    workspace: Workspace, device: "Device", space: SearchSpace, seed: int
+) -> tuple[CalibratedPredictor, Path]:
+    """Profile for a few minutes and calibrate, for a search in an empty workspace."""
+    say(
+        f"No predictor in {workspace.path}: measuring this space on {device.name} first, about "
+        "four minutes. `mnaslat profile` and `mnaslat calibrate` make a better one."
+    )
+    profile_space(workspace, device, space, budget_s=QUICK_PROFILE_S, seed=seed)
+    return calibrate_predictor(
+        workspace, device, space, n_models=QUICK_CALIBRATION_NETWORKS, seed=seed
+    )
+
+
+def calibration_graphs(predictor: CalibratedPredictor) -> set[str]:
+    """Signatures of the networks that a predictor was calibrated on."""
+    return {graph.signature for graph in predictor.networks}
+
+
+def fresh_networks(
+    space: SearchSpace, precision: Precision, n: int, seed: int, known: set[str]
+) -> list[Architecture]:
+    """``n`` random networks that are not among the known signatures."""
+    rng = np.random.default_rng([seed, 0xF2E5])  # a stream that no calibration seed gives
+    found: dict[str, Architecture] = {}
+    for row in space.sample(4 * n + 100, rng):
+        architecture = space.decode(row)
+        signature = lower(architecture, precision).signature
+        if signature not in known and len(found) < n:
+            found[signature] = architecture
+    return list(found.values())
+
+
+def _sweep(
+    workspace: Workspace,
+    device: "Device",
+    job: Job,
+    plan: TimingPlan,
+    what: str,
+    budget_s: float,
+    seed: int,
+    quiet: bool = False,
+) -> SweepResult:
+    shown = silence() if quiet else progress(f"Measuring {what}")
+    with workspace.lock(device.name), shown as update:
+        store: Store = workspace.store()
+
+        def show(now: Progress) -> None:
+            label = f"round {now.round_number}  {_short(now.last)}"
+            update(now.n_done, now.n_total, now.seconds_left, label)
+
+        try:
+            return sweep(device, store, job, plan, budget_s=budget_s, seed=seed, on_progress=show)
+        finally:
+            store.close()
+
+
+def _short(signature: str) -> str:
+    graph = Graph.parse(signature)
+    if len(graph.layers) > 1:
+        return f"{graph.madds / 1e6:.0f} M multiply-adds"
+    return signature.split(" ", 1)[1]

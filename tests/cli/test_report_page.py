@@ -1,0 +1,403 @@
+"""The report is one safe, self-contained file that shows what it was given, and nothing else."""
+
+import json
+import math
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from plotly.graph_objects import Figure
+
+from mnaslat.cli.report_page import (
+    Front,
+    FrontPoint,
+    LatencyPoint,
+    TableSection,
+    ReportPage,
+    RewardHistory,
+    RewardPoint,
+    TableRow,
+    Winner,
+    render_report,
+    write_report,
+)
+
+HOSTILE = "</script><img src=https://evil.example/x onerror=alert(1)>\"'&<b>"
+PARTS = ["winners", "front", "latency", "reward", "table"]
+
+
+def a_row(index: int = 0, **changes: Any) -> TableRow:
+    given: dict[str, Any] = {
+        "label": f"layer {index}",
+        "signature": f"fp32 8x8x{index} conv1x1>8",
+        "latency_ms": 1.0 + index,
+        "spread": 0.01,
+        "n_rounds": 2,
+        "settled": True,
+        "share": 0.25,
+    }
+    return TableRow(**(given | changes))
+
+
+def a_page(text: str = "net") -> ReportPage:
+    """A page with everything on it; ``text`` is in every place where text may come from outside."""
+    return ReportPage(
+        title=text,
+        headline=(f"Found {text}.", "In 75 ms."),
+        warnings=(f"Beware of {text}",),
+        facts=((text, text),),
+        winners=(
+            Winner(
+                name=text,
+                accuracy=0.75,
+                predicted_ms=72.0,
+                measured_ms=75.0,
+                blocks=(text,),
+                command=text,
+            ),
+        ),
+        latency_points=(
+            LatencyPoint(label=text, group=text, predicted_ms=9.0, measured_ms=10.0),
+            LatencyPoint(label="b", group="evaluation", predicted_ms=21.0, measured_ms=20.0),
+        ),
+        front=Front(
+            points=(
+                FrontPoint(label=text, accuracy=0.7, latency_ms=40, measured=True, on_front=True),
+                FrontPoint(label="b", accuracy=0.6, latency_ms=30, measured=False, on_front=True),
+                FrontPoint(label="c", accuracy=0.5, latency_ms=35, measured=False, on_front=False),
+            ),
+            target_ms=75.0,
+        ),
+        rewards=RewardHistory(
+            points=(
+                RewardPoint(update=1, mean_reward=0.4, best_reward=0.5, entropy=3.0),
+                RewardPoint(update=0, mean_reward=0.3, best_reward=0.5, entropy=4.0),
+            ),
+            validations=(1,),
+        ),
+        table=TableSection(rows=(a_row(0, label=text, signature=text), a_row(1)), share_name=text),
+    )
+
+
+class Document(HTMLParser):
+    """What a browser would make of the page: elements in order, text, and scripts."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.scripts: list[str] = []
+        self.styles: list[str] = []
+        self.text = ""
+        self.cells: list[str] = []
+        self._inside = ""
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {name: value or "" for name, value in attrs}))
+        self._inside = tag
+        if tag in ("script", "style"):
+            (self.scripts if tag == "script" else self.styles).append("")
+        elif tag == "td":
+            self.cells.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._inside == "script":
+            self.scripts[-1] += data
+        elif self._inside == "style":
+            self.styles[-1] += data
+        else:
+            if self._inside == "td":
+                self.cells[-1] += data
+            self.text += data.replace("\u00a0", " ")
+
+    @property
+    def ids(self) -> list[str]:
+        return [attributes["id"] for _, attributes in self.elements if "id" in attributes]
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The JSON in the page, read as strictly as a browser reads it."""
+
+        def refuse(constant: str) -> None:
+            raise AssertionError(f"{constant} is no JSON")
+
+        data: dict[str, Any] = json.loads(self.scripts[0], parse_constant=refuse)
+        return data
+
+
+def read(page: ReportPage) -> Document:
+    return Document(render_report(page))
+
+
+def test_page_with_nothing_but_a_title_is_small_and_has_no_parts() -> None:
+    page = render_report(ReportPage(title="Empty run"))
+    document = Document(page)
+    assert document.ids == [] and document.scripts == []
+    assert "Empty run" in document.text
+    assert len(page) < 20_000
+
+
+def test_all_parts_are_there_and_what_was_found_comes_first() -> None:
+    document = read(a_page())
+    assert [name for name in document.ids if name in PARTS] == PARTS
+    assert set(document.data["charts"]) == {"front", "latency", "reward", "slowest"}
+    places = [document.text.index(text) for text in ("Found net.", "Beware", "Best networks")]
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_part_without_content_leaves_no_trace(part: str) -> None:
+    full, empty = a_page(), ReportPage(title="")
+    field = {"latency": "latency_points", "reward": "rewards"}.get(part, part)
+    given = {name: getattr(full, name) for name in ReportPage.__dataclass_fields__}
+    document = read(ReportPage(**(given | {field: getattr(empty, field)})))
+    assert [name for name in document.ids if name in PARTS] == [p for p in PARTS if p != part]
+
+
+def test_hostile_text_stays_text() -> None:
+    harmless, hostile = read(a_page("net")), read(a_page(HOSTILE))
+    tags = [tag for tag, _ in hostile.elements]
+    assert tags == [tag for tag, _ in harmless.elements]
+    assert HOSTILE in hostile.text
+    assert hostile.data["table"]["rows"][0]["texts"][0] == HOSTILE
+    assert HOSTILE in hostile.data["table"]["columns"]
+
+
+def test_hostile_text_is_no_markup_in_chart_labels_either() -> None:
+    charts = read(a_page(HOSTILE)).data["charts"]
+    texts = json.dumps(charts).replace("<b>", "").replace("</b>", "").replace("<br>", "")
+    assert "&lt;img" in texts
+    assert "<" not in texts.replace("<extra></extra>", "")
+
+
+def test_nothing_is_loaded_from_anywhere() -> None:
+    document = read(a_page())
+    loading = {"src", "href", "srcset", "poster", "data", "action", "formaction", "background"}
+    addresses = [
+        value
+        for _, attributes in document.elements
+        for name, value in attributes.items()
+        if name in loading
+    ]
+    assert addresses == ["data:,"]  # the icon, so that browsers do not ask for one
+    assert not any("url(" in style or "@import" in style for style in document.styles)
+
+
+def test_browser_is_forbidden_to_load_anything() -> None:
+    policies = [
+        attributes["content"]
+        for _, attributes in read(a_page()).elements
+        if attributes.get("http-equiv") == "Content-Security-Policy"
+    ]
+    assert len(policies) == 1
+    allowed = dict(directive.split(maxsplit=1) for directive in policies[0].split("; "))
+    assert allowed["default-src"] == "'none'"
+    assert not any(":" in source for name, source in allowed.items() if name != "img-src")
+    assert allowed["img-src"] == "data: blob:"
+
+
+def test_charts_are_what_plotly_understands() -> None:
+    for chart in read(a_page()).data["charts"].values():
+        Figure(chart)  # raises for a property that does not exist
+
+
+def test_every_axis_with_a_title_has_its_unit() -> None:
+    charts = read(a_page()).data["charts"]
+    titles = {
+        axis["title"]["text"]
+        for chart in charts.values()
+        for name, axis in chart["layout"].items()
+        if "axis" in name and "title" in axis
+    }
+    assert titles == {
+        "Measured latency (ms)",
+        "Predicted latency (ms)",
+        "Latency (ms)",
+        "Accuracy (top-1)",
+        "Reward",
+        "Entropy (nats)",
+        "Update of the controller",
+    }
+
+
+def test_errors_worked_out_by_hand() -> None:
+    given = [("calibration", 11, 10), ("calibration", 10, 10), ("evaluation", 95, 100)]
+    points = [
+        LatencyPoint(label="n", group=group, predicted_ms=predicted_ms, measured_ms=measured_ms)
+        for group, predicted_ms, measured_ms in given
+    ]
+    document = read(ReportPage(title="", latency_points=tuple(points)))
+    cells = [cell.replace("\u00a0", " ") for cell in document.cells]
+    # Relative to the measurement: 10 % and 0 %; then 5 %, which is still within 5 %.
+    assert cells == ["calibration", "2", "5.00 %", "50 %", "evaluation", "1", "5.00 %", "100 %"]
+
+
+@pytest.mark.parametrize("missing", [None, math.nan, math.inf, 0.0])
+def test_network_without_a_measurement_is_counted_but_not_drawn(missing: float | None) -> None:
+    points = (
+        LatencyPoint(label="a", group="evaluation", predicted_ms=10.0, measured_ms=missing),
+        LatencyPoint(label="b", group="evaluation", predicted_ms=20.0, measured_ms=20.0),
+    )
+    document = read(ReportPage(title="", latency_points=points))
+    assert "1 of 2 networks lack a measurement or a prediction" in document.text
+    assert document.data["charts"]["latency"]["data"][-1]["x"] == [20.0]
+
+
+def test_networks_that_were_never_measured_give_no_chart() -> None:
+    point = LatencyPoint(label="a", group="evaluation", predicted_ms=10.0, measured_ms=None)
+    document = read(ReportPage(title="", latency_points=(point,)))
+    assert "latency" in document.ids and "errors" not in document.ids
+    assert document.scripts == []
+
+
+def test_unknown_numbers_are_shown_as_unknown() -> None:
+    nan = math.nan
+    bad = FrontPoint(label="", accuracy=nan, latency_ms=nan, measured=False, on_front=True)
+    page = ReportPage(
+        title="",
+        winners=(Winner(name="a", predicted_ms=nan, accuracy=nan, measured_ms=nan),),
+        front=Front(points=(bad, *a_page().front.points), target_ms=nan),
+        rewards=RewardHistory(
+            points=(RewardPoint(update=0, mean_reward=nan, best_reward=0.5, entropy=None),)
+        ),
+        table=TableSection(rows=(a_row(latency_ms=nan, spread=None, share=nan), a_row(1))),
+    )
+    document = read(page)
+    assert "not measured" in document.text
+    assert "1 of 4 networks lack an accuracy or a latency" in document.text
+    row = document.data["table"]["rows"][0]
+    assert row["texts"][1:4] == ["–", "–", "2"] and row["keys"][1:3] == [None, None]
+    assert "nan" not in document.text.lower()
+
+
+@pytest.mark.parametrize(
+    ("latency_ms", "shown"),
+    [(0.01234, "0.0123"), (9.996, "10.0"), (78.25, "78.2"), (999.6, "1,000"), (1234.5, "1,234")],
+)
+def test_milliseconds_have_three_significant_digits(latency_ms: float, shown: str) -> None:
+    document = read(ReportPage(title="", winners=(Winner(name="a", predicted_ms=latency_ms),)))
+    assert f"Predicted{shown} ms" in document.text
+
+
+def test_winner_says_how_far_its_prediction_was_off() -> None:
+    assert "75.0 ms prediction -4.0 %" in read(a_page()).text  # 72 / 75 = 0.96
+
+
+def test_front_is_a_line_through_its_networks_from_fast_to_slow() -> None:
+    chart = read(a_page()).data["charts"]["front"]
+    (line,) = [trace for trace in chart["data"] if trace["mode"] == "lines"]
+    assert (line["x"], line["y"]) == ([30, 40], [0.6, 0.7])
+
+
+def test_target_is_in_view_even_when_all_networks_are_faster() -> None:
+    layout = read(a_page()).data["charts"]["front"]["layout"]
+    assert layout["shapes"][0]["x0"] == layout["shapes"][0]["x1"] == 75.0
+    low_ms, high_ms = layout["xaxis"]["range"]
+    assert low_ms < 30 and high_ms > 75
+
+
+@pytest.mark.parametrize(("slowest_ms", "kind"), [(90.0, None), (900.0, "log")])
+def test_latencies_over_more_than_a_decade_get_logarithmic_axes(
+    slowest_ms: float, kind: str | None
+) -> None:
+    points = tuple(
+        LatencyPoint(label="", group="evaluation", predicted_ms=value, measured_ms=value)
+        for value in (10.0, slowest_ms)
+    )
+    layout = read(ReportPage(title="", latency_points=points)).data["charts"]["latency"]["layout"]
+    assert layout["xaxis"].get("type") == layout["yaxis"].get("type") == kind
+
+
+def test_band_around_the_diagonal_is_five_percent_of_the_measurement() -> None:
+    below, above, diagonal = read(a_page()).data["charts"]["latency"]["data"][:3]
+    assert below["y"] == pytest.approx([0.95 * value for value in below["x"]])
+    assert above["y"] == pytest.approx([1.05 * value for value in above["x"]])
+    assert diagonal["y"] == diagonal["x"]
+
+
+def test_rewards_are_drawn_in_the_order_of_updates_with_a_mark_per_validation() -> None:
+    chart = read(a_page()).data["charts"]["reward"]
+    by_name = {trace["name"]: trace for trace in chart["data"]}
+    assert by_name["mean reward"]["x"] == [0, 1]
+    assert by_name["mean reward"]["y"] == [0.3, 0.4]
+    assert [shape["x0"] for shape in chart["layout"]["shapes"]] == [1]
+
+
+def test_search_without_entropy_has_one_panel() -> None:
+    points = (RewardPoint(update=0, mean_reward=0.1, best_reward=0.2),)
+    page = ReportPage(title="", rewards=RewardHistory(points=points))
+    assert "yaxis2" not in read(page).data["charts"]["reward"]["layout"]
+
+
+def test_thousands_of_rows_are_data_rather_than_elements() -> None:
+    rows = tuple(a_row(index) for index in range(2300))
+    document = read(ReportPage(title="", table=TableSection(rows=rows)))
+    assert len(document.data["table"]["rows"]) == 2300
+    assert "2,300 layers." in document.text
+    assert len(document.elements) < 100  # the page's script adds those that are looked at
+
+
+def test_chart_shows_the_thirty_slowest_slowest_first() -> None:
+    rows = tuple(a_row(index) for index in range(40))
+    document = read(ReportPage(title="", table=TableSection(rows=rows)))
+    (bars,) = document.data["charts"]["slowest"]["data"]
+    assert bars["x"] == [40.0 - index for index in range(30)]
+
+
+def test_layers_that_never_settled_are_counted() -> None:
+    rows = (a_row(0, settled=False), a_row(1))
+    document = read(ReportPage(title="", table=TableSection(rows=rows)))
+    assert "2 layers; 1 never settled" in document.text
+    assert [row["texts"][4] for row in document.data["table"]["rows"]] == ["no", "yes"]
+
+
+def test_share_has_a_column_only_where_it_is_known() -> None:
+    tables = [TableSection(rows=(a_row(share=share),)) for share in (0.25, None)]
+    columns = [read(ReportPage(title="", table=table)).data["table"]["columns"] for table in tables]
+    assert "Share of a random network's time" in columns[0]
+    assert len(columns[1]) == len(columns[0]) - 1
+
+
+def test_same_page_gives_the_same_text() -> None:
+    assert render_report(a_page()) == render_report(a_page())
+
+
+@pytest.mark.parametrize("accuracy", [74.9, -0.1])
+def test_accuracy_that_is_no_fraction_is_refused(accuracy: float) -> None:
+    with pytest.raises(ValueError, match=r"fraction in \[0, 1\], got "):
+        Winner(name="a", predicted_ms=1.0, accuracy=accuracy)
+    with pytest.raises(ValueError, match=r"fraction in \[0, 1\], got "):
+        FrontPoint(label="", accuracy=accuracy, latency_ms=1.0, measured=True, on_front=True)
+
+
+def test_written_file_is_the_rendered_page_and_replaces_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "reports" / "report.html"
+    for title in ("old", "new"):
+        write_report(ReportPage(title=title), path)
+        assert path.read_text(encoding="utf-8") == render_report(ReportPage(title=title))
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "report.html"
+    path.write_text("old")
+
+    def full_disk(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("os.replace", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        write_report(ReportPage(title="new"), path)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_name_that_utf8_refuses_can_be_written(tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    write_report(a_page("folder-\udcff"), path)
+    assert "folder-\\udcff" in path.read_text(encoding="utf-8")
