@@ -59,20 +59,12 @@ class Store:
         with self._errors():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(path, timeout=30.0)
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            # A committed round survives a power cut too; the commit overlaps the next measurement.
-            self._connection.execute("PRAGMA synchronous=FULL")
-            self._connection.execute("PRAGMA foreign_keys=ON")
-            version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-            if version > _SCHEMA_VERSION:
-                raise WorkspaceError(
-                    f"{path} was written by a newer mnaslat (schema {version}). Upgrade mnaslat or "
-                    "use another --workspace."
-                )
-            if version < _SCHEMA_VERSION:
-                with self._connection:
-                    self._connection.executescript(_SCHEMA)
-                    self._connection.execute(f"PRAGMA user_version={_SCHEMA_VERSION}")
+        try:
+            with self._errors():
+                self._prepare()
+        except WorkspaceError:
+            self._connection.close()
+            raise
 
     def close(self) -> None:
         """Close the file."""
@@ -197,6 +189,23 @@ class Store:
             )
             for runs, warmup, init_ms, circumstances in rows
         ]
+
+    def _prepare(self) -> None:
+        connection = self._connection
+        connection.execute("PRAGMA journal_mode=WAL")
+        # A committed round survives a power cut too; the commit overlaps the next measurement.
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA foreign_keys=ON")
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > _SCHEMA_VERSION:
+            raise WorkspaceError(
+                f"{self.path} was written by a newer mnaslat (schema {version}). Upgrade mnaslat "
+                "or use another --workspace."
+            )
+        if version < _SCHEMA_VERSION:
+            with connection:
+                connection.executescript(_SCHEMA)
+                connection.execute(f"PRAGMA user_version={_SCHEMA_VERSION}")
 
     def _configuration_id(self, configuration: Configuration) -> int:
         self._connection.execute(

@@ -30,6 +30,10 @@ class Row:
     def __post_init__(self) -> None:
         if not (math.isfinite(self.latency_ms) and self.latency_ms > 0):
             raise ValueError(f"latency_ms must be positive, got {self.latency_ms}.")
+        if not self.spread >= 0:  # NaN too
+            raise ValueError(f"spread must not be negative, got {self.spread}.")
+        if self.n_rounds < 1:
+            raise ValueError(f"n_rounds must be at least 1, got {self.n_rounds}.")
 
 
 @dataclass(frozen=True)
@@ -102,15 +106,18 @@ class LatencyTable:
                     math.inf if spread is None else float(spread),
                     int(entry["n_rounds"]),
                 )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             raise PredictorFileError(f"The latency table is damaged: {error}.") from None
         return cls(configuration, rows)
 
     def save(self, path: Path) -> None:
         """Write the table as JSON; the file appears whole or not at all."""
         partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        partial.write_text(json.dumps(self.to_json(), indent=1) + "\n", encoding="utf-8")
-        partial.replace(path)
+        try:
+            partial.write_text(json.dumps(self.to_json(), indent=1) + "\n", encoding="utf-8")
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: Path) -> "LatencyTable":

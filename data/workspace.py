@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from mnaslat.data.store import Store
 from mnaslat.errors import WorkspaceBusy, WorkspaceError
@@ -67,10 +68,8 @@ class Workspace:
         Raises:
             WorkspaceBusy: If another process holds it.
         """
-        folder = self.path / "locks"
-        folder.mkdir(exist_ok=True)
         safe = re.sub(r"[^A-Za-z0-9._-]", "_", name)
-        with (folder / f"{safe}.lock").open("a+") as file:
+        with self._open_lock(f"{safe}.lock") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -88,6 +87,17 @@ class Workspace:
             finally:
                 with contextlib.suppress(OSError):
                     file.truncate(0)
+
+    def _open_lock(self, name: str) -> TextIO:
+        folder = self.path / "locks"
+        try:
+            folder.mkdir(exist_ok=True)
+            return (folder / name).open("a+")
+        except OSError as error:
+            raise WorkspaceError(
+                f"Cannot write {folder / name}: {error.strerror}. Check that the workspace is "
+                "writable and the disk has room."
+            ) from None
 
 
 def _newest(folder: Path, pattern: str, parent: bool = False) -> Path | None:

@@ -18,6 +18,7 @@ _MIN_FOR_AFFINE = 6
 # The affine correction must beat the scale by this much (relative) in cross-validation: with few
 # networks the second parameter fits noise.
 _AFFINE_GAIN = 0.05
+_ROUNDING = 1e-9  # below it one error is not smaller than another
 
 
 @dataclass(frozen=True)
@@ -97,9 +98,14 @@ class CalibratedPredictor:
         A network that was measured before counts once, with its new latency.
         """
         graphs = as_graphs(networks, self.configuration.precision)
-        known = dict(zip(self.networks, map(float, self.measured_ms), strict=True))
-        known |= dict(zip(graphs, map(float, measured_ms), strict=True))
-        return CalibratedPredictor(self.base).fit(list(known), list(known.values()))
+        pairs = [
+            *zip(self.networks, map(float, self.measured_ms), strict=True),
+            *zip(graphs, map(float, measured_ms), strict=True),
+        ]
+        # By signature: a graph read from a file lacks the names that a lowered one has.
+        known = {graph.signature: (graph, latency_ms) for graph, latency_ms in pairs}
+        fitted, latencies_ms = zip(*known.values(), strict=True) if known else ((), ())
+        return CalibratedPredictor(self.base).fit(fitted, latencies_ms)
 
     @overload
     def predict_ms(self, networks: Network) -> float: ...
@@ -128,7 +134,8 @@ class CalibratedPredictor:
         """Bounds that hold the measured latency of ``coverage`` of networks.
 
         The networks must be like those calibrated on. Conformal: the held-out relative errors' own
-        quantile, with the correction for their number. Infinite where there are too few calibration networks for the coverage asked.
+        quantile, with the correction for their number. Infinite where there are too few calibration
+        networks for the coverage asked.
 
         Raises:
             ValueError: If coverage does not lie between 0 and 1 or nothing was fitted.
@@ -171,7 +178,7 @@ def _choose(base_ms: Floats, measured_ms: Floats) -> Correction:
             predicted = fit(base_ms[kept], measured_ms[kept]).apply(base_ms[left])
             held_out[left] = np.abs(predicted / measured_ms[left] - 1.0)
         errors[name] = float(held_out.mean())
-    if errors["affine"] < (1.0 - _AFFINE_GAIN) * errors["scale"]:
+    if errors["affine"] < (1.0 - _AFFINE_GAIN) * errors["scale"] - _ROUNDING:
         return _fit_affine(base_ms, measured_ms)
     return _fit_scale(base_ms, measured_ms)
 

@@ -1,7 +1,7 @@
 """One predictor, one file: a zip of JSON and of arrays without pickle.
 
 ``manifest.json`` names the format, the kind, the correction, the held-out errors and the SHA-256
-of every other member; ``table.json`` holds the latency table with its configuration;
+of every other member and of itself; ``table.json`` holds the latency table with its configuration;
 ``calibration.json`` the full models; ``kernel_model.npz`` the arrays of the kernel model. Loading
 checks every hash and runs no code from the file. Format history: 1, the first.
 """
@@ -12,6 +12,7 @@ import json
 import math
 import os
 import zipfile
+import zlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ def save_predictor(predictor: CalibratedPredictor, path: Path) -> None:
         "calibration.json": json.dumps(calibration).encode(),
         "kernel_model.npz": arrays.getvalue(),
     }
-    manifest = {
+    manifest: dict[str, Any] = {
         "format": _FORMAT,
         "kind": "mnaslat-predictor",
         "configuration": asdict(predictor.configuration),
@@ -58,13 +59,17 @@ def save_predictor(predictor: CalibratedPredictor, path: Path) -> None:
         "held_out": None if predictor.held_out is None else _finite(asdict(predictor.held_out)),
         "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
     }
+    manifest["sha256"]["manifest.json"] = _own_hash(manifest)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("manifest.json", json.dumps(manifest, indent=1))
-        for name, content in contents.items():
-            archive.writestr(name, content)
-    partial.replace(path)
+    try:
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("manifest.json", json.dumps(manifest, indent=1))
+            for name, content in contents.items():
+                archive.writestr(name, content)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def load_predictor(path: str | Path) -> CalibratedPredictor:
@@ -86,8 +91,10 @@ def load_predictor(path: str | Path) -> CalibratedPredictor:
                     "Upgrade mnaslat, or calibrate again to write a new file."
                 )
             contents = {name: _member(archive, name) for name in _MEMBERS}
-        for name, content in contents.items():
-            if hashlib.sha256(content).hexdigest() != manifest["sha256"][name]:
+        found = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+        found["manifest.json"] = _own_hash(manifest)
+        for name, digest in found.items():
+            if digest != manifest["sha256"][name]:
                 raise PredictorFileError(
                     f"{path} was changed after it was written ({name} does not match its hash). "
                     "Get it again from where it came, or calibrate again."
@@ -98,16 +105,26 @@ def load_predictor(path: str | Path) -> CalibratedPredictor:
             f"There is no predictor file {path}. Make one with `mnaslat calibrate`."
         ) from None
     except (
-        OSError, zipfile.BadZipFile, ValueError, KeyError, TypeError, EOFError, RecursionError,
-        NotImplementedError, AttributeError,
+        OSError, zipfile.BadZipFile, zlib.error, ValueError, KeyError, TypeError, AttributeError,
+        EOFError, RuntimeError, ArithmeticError, MemoryError,
     ) as error:  # fmt: skip
         raise PredictorFileError(
-            f"Cannot read {path} as a predictor: {error or type(error).__name__}. It may be "
+            f"Cannot read {path} as a predictor: {str(error) or type(error).__name__}. It may be "
             "truncated; get it again from where it came, or calibrate again."
         ) from None
 
 
+def _own_hash(manifest: dict[str, Any]) -> str:
+    others = {
+        name: digest for name, digest in manifest["sha256"].items() if name != "manifest.json"
+    }
+    canonical = json.dumps({**manifest, "sha256": others}, sort_keys=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
 def _member(archive: zipfile.ZipFile, name: str) -> bytes:
+    if archive.getinfo(name).compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"{name} is compressed in a way that predictors are not")
     with archive.open(name) as file:
         content = file.read(_MAX_MEMBER_BYTES + 1)  # a bomb's stated size need not be its true one
     if len(content) > _MAX_MEMBER_BYTES:
@@ -119,7 +136,12 @@ def _build(manifest: dict[str, Any], contents: dict[str, bytes]) -> CalibratedPr
     table = LatencyTable.from_json(json.loads(contents["table.json"]))
     if asdict(table.configuration) != manifest["configuration"]:
         raise ValueError("the manifest and the table name different configurations")
-    with np.load(io.BytesIO(contents["kernel_model.npz"]), allow_pickle=False) as arrays:
+    packed = io.BytesIO(contents["kernel_model.npz"])
+    with zipfile.ZipFile(packed) as archive:
+        if sum(member.file_size for member in archive.infolist()) > _MAX_MEMBER_BYTES:
+            raise ValueError(f"kernel_model.npz unpacks to more than {_MAX_MEMBER_BYTES} bytes")
+    packed.seek(0)
+    with np.load(packed, allow_pickle=False) as arrays:
         kernel_model = KernelModel.from_arrays({name: arrays[name] for name in arrays.files})
     predictor = CalibratedPredictor(TablePredictor(table, kernel_model))
     correction = manifest["correction"]
@@ -128,10 +150,16 @@ def _build(manifest: dict[str, Any], contents: dict[str, bytes]) -> CalibratedPr
     )
     if not math.isfinite(predictor.correction.scale) or predictor.correction.scale <= 0:
         raise ValueError(f"the correction's scale is {predictor.correction.scale}")
+    if not math.isfinite(predictor.correction.offset_ms):
+        raise ValueError(f"the correction's offset is {predictor.correction.offset_ms}")
     calibration = json.loads(contents["calibration.json"])
     predictor.networks = [Graph.parse(entry["signature"]) for entry in calibration]
     predictor.measured_ms = np.array([float(entry["measured_ms"]) for entry in calibration])
     predictor.residuals = np.array([float(entry["residual"]) for entry in calibration])
+    # A predicted latency is positive, so that a residual is above -1.
+    ratios = np.concatenate([predictor.measured_ms, predictor.residuals + 1.0])
+    if not (np.isfinite(ratios) & (ratios > 0)).all():
+        raise ValueError("a latency or residual of the calibration is out of range")
     if manifest["held_out"] is not None:
         held_out: dict[str, Any] = {
             name: math.nan if value is None else value

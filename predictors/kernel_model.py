@@ -55,13 +55,15 @@ class KernelModel:
             latency_ms: Shape ``(n,)``, all positive.
 
         Raises:
-            ValueError: If there are too few layers or the shapes differ.
+            ValueError: If there are too few layers, the shapes differ or a latency is not positive.
         """
         if len(layers) < _MIN_LAYERS or latency_ms.shape != (len(layers),):
             raise ValueError(
                 f"A kernel model needs at least {_MIN_LAYERS} measured layers with one latency "
                 f"each, got {len(layers)} and {latency_ms.shape}. Profile for longer."
             )
+        if not (np.isfinite(latency_ms) & (latency_ms > 0)).all():
+            raise ValueError("Measured latencies must be positive.")
         from scipy.optimize import nnls
         from xgboost import XGBRegressor
 
@@ -117,8 +119,11 @@ class KernelModel:
         model._coefficients = arrays["coefficients"].astype(np.float64)
         if not model._scale.shape == model._coefficients.shape == (_N_TERMS * len(classes),):
             raise ValueError("the kernel model's arrays have the wrong shape")
+        trees = bytearray(arrays["trees"].tobytes())
+        if not trees:  # at which xgboost ends the process
+            raise ValueError("the kernel model has no trees")
         try:
-            model._trees = Booster(model_file=bytearray(arrays["trees"].tobytes()))
+            model._trees = Booster(model_file=trees)
         except XGBoostError as error:
             raise ValueError(f"the kernel model's trees are damaged: {str(error)[:80]}") from None
         if model._trees.num_features() != (_N_TERMS + _N_SHAPE) * len(classes) + 1:

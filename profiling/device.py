@@ -30,7 +30,9 @@ class Failure:
 class Device(Protocol):
     """Something that models can be timed on."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What people call it: ``host`` or a phone's serial."""
 
     def configuration(self, precision: Precision) -> Configuration:
         """What latencies measured now are comparable with."""

@@ -11,9 +11,9 @@ def most_useful_first(frequencies: Mapping[str, float]) -> list[str]:
     """Order layers so that any number of them from the front covers the space well.
 
     Layers are grouped by what they are made of, whatever their channels. Groups take turns in
-    proportion to how often they occur in a random network and to what they cost there, and none is
-    left out for long; within a group the layers come in an order that spreads over the channel
-    counts. A kernel model learned from the front then has to bridge small gaps only.
+    proportion to how often they occur in a random network and to what they cost there, so that a
+    light group may wait long; within a group the layers come in an order that spreads over the
+    channel counts. A kernel model learned from the front then has to bridge small gaps only.
 
     Args:
         frequencies: Expected number of occurrences in a random network, by layer signature.

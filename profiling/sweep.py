@@ -10,6 +10,7 @@ import numpy as np
 from mnaslat.architecture import Architecture
 from mnaslat.data.measurement import Configuration, Measurement, Round
 from mnaslat.data.store import Store, Subject
+from mnaslat.errors import DeviceError
 from mnaslat.graph import Graph
 from mnaslat.profiling.device import Device, Failure, Model
 from mnaslat.profiling.plan import TimingPlan
@@ -23,6 +24,13 @@ class Job:
     kind: Subject
     signatures: tuple[str, ...]
     architectures: Mapping[str, Architecture] = field(default_factory=dict)  # of networks
+
+    def __post_init__(self) -> None:
+        if len(set(self.signatures)) != len(self.signatures):
+            raise ValueError("The signatures of a job must be distinct: some stand in it twice.")
+        precisions = {signature.split(" ", 1)[0] for signature in self.signatures}
+        if len(precisions) > 1:
+            raise ValueError(f"A job has one precision, got {', '.join(sorted(precisions))}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,14 +52,10 @@ class SweepResult:
     n_measured: int  # models with at least one round
     n_rounds: int  # measured by this call
     n_unsettled: int  # their rounds never agreed
+    n_left: int  # models neither measured nor failed; one can be both
     failures: Mapping[str, str]
     wall_s: float
     timed_s: float  # of it, spent in timed runs
-
-    @property
-    def n_left(self) -> int:
-        """Models not measured yet."""
-        return self.n_total - self.n_measured - len(self.failures)
 
 
 def sweep(
@@ -82,7 +86,10 @@ def sweep(
     while wave := run.next_wave():
         for number in range(1, plan.max_rounds + 1):
             due = run.due(wave, number)
-            run.measure([due[i] for i in rng.permutation(len(due))], number)
+            order = [due[i] for i in rng.permutation(len(due))]
+            if order and order[0] == run.last:  # its two rounds would follow one another
+                order.append(order.pop(0))
+            run.measure(order, number)
             if run.out_of_time:
                 break
     return run.result()
@@ -115,6 +122,10 @@ class _Run:
         self.timed_s = 0.0
         self.n_rounds = 0
         self.wave: Sequence[str] = ()
+        self.last = ""  # measured last
+        self.n_done = sum(
+            signature in self.failures or self._is_done(signature) for signature in job.signatures
+        )
 
     @property
     def elapsed_s(self) -> float:
@@ -156,24 +167,30 @@ class _Run:
     def measure(self, due: Sequence[str], number: int) -> None:
         models = (Model(signature, _writer(signature)) for signature in due)
         outcomes = self.device.measure(models, self.plan)
-        for position, (signature, outcome) in enumerate(outcomes, start=1):
-            if isinstance(outcome, Failure):
-                self.failures[signature] = outcome.reason
-                self.store.add_failure(self.configuration, self.job.kind, signature, outcome.reason)
-            else:
-                self._add(signature, outcome)
-            self.on_progress(
-                Progress(
-                    n_done=sum(map(self._is_done, self.job.signatures)) + len(self.failures),
-                    n_total=len(self.job.signatures),
-                    round_number=number,
-                    seconds_left=self._seconds_left(len(due) - position, number),
-                    last=signature,
+        position = 0
+        try:
+            for position, (signature, outcome) in enumerate(outcomes, start=1):
+                if isinstance(outcome, Failure):
+                    self._add_failure(signature, outcome.reason)
+                else:
+                    self._add(signature, outcome)
+                self.on_progress(
+                    Progress(
+                        n_done=self.n_done,
+                        n_total=len(self.job.signatures),
+                        round_number=number,
+                        seconds_left=self._seconds_left(len(due) - position, number),
+                        last=signature,
+                    )
                 )
+                if self.out_of_time:
+                    return
+        finally:
+            _close(outcomes)
+        if position < len(due):  # going on would ask for the same models for ever
+            raise DeviceError(
+                f"{self.device.name} measured {position} of {len(due)} models and then stopped."
             )
-            if self.out_of_time:
-                _close(outcomes)
-                return
 
     def result(self) -> SweepResult:
         return SweepResult(
@@ -184,6 +201,7 @@ class _Run:
                 self._n_rounds(signature) >= self.plan.n_rounds and not self._is_settled(signature)
                 for signature in self.measured
             ),
+            n_left=len(set(self.job.signatures) - set(self.measured) - set(self.failures)),
             failures=dict(self.failures),
             wall_s=self.elapsed_s,
             timed_s=self.timed_s,
@@ -206,6 +224,13 @@ class _Run:
         )
         self.timed_s += float(round_.runs_ms.sum()) / 1e3
         self.n_rounds += 1
+        self.last = signature
+        self.n_done += self._is_done(signature)
+
+    def _add_failure(self, signature: str, reason: str) -> None:
+        self.store.add_failure(self.configuration, self.job.kind, signature, reason)
+        self.failures[signature] = reason
+        self.n_done += 1
 
     def _n_rounds(self, signature: str) -> int:
         return self.measured[signature].n_rounds if signature in self.measured else 0

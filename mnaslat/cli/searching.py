@@ -171,11 +171,16 @@ def _settings(predictor: Path, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _run(workspace: "Workspace", run: "Run") -> "SearchResult":
+    import torch
+
     from mnaslat.cli.progress import progress
     from mnaslat.search.accuracy import accuracy_source
     from mnaslat.search.problem import SearchProblem
     from mnaslat.search.run import Search, SearchProgress
 
+    # The controller and the supernet's children are small: a second thread costs more than it
+    # brings, and on a busy computer many times more. It also keeps the device's other core free.
+    torch.set_num_threads(1)
     request, settings = run.options["request"], run.settings
     validator = None
     if request["validate_every"]:

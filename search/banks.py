@@ -1,0 +1,118 @@
+"""Weights that all networks of a space share, and the slices that one network computes with."""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from mnaslat.graph import Graph, ShapedOp
+from mnaslat.network import OpWeights, torch_weight_shape
+
+# Place, name of the layer's first op, name of the op, its kind, kernel size. The first op tells the
+# families apart: a depthwise convolution of a layer's input has nothing to share with one of an
+# expanded input.
+BankKey = tuple[str, str, str, str, int]
+
+_NOISE = 0.5  # share of random weights in the initial banks
+
+
+def bank_shapes(graphs: Iterable[Graph]) -> dict[BankKey, tuple[tuple[int, ...], bool]]:
+    """The smallest banks that hold the weights of every graph: shape, and whether batch norm."""
+    shapes: dict[BankKey, tuple[tuple[int, ...], bool]] = {}
+    for graph in graphs:
+        for key, shaped in _keyed_ops(graph):
+            if not shaped.weight_shape:
+                continue
+            shape = torch_weight_shape(shaped)
+            known, norm = shapes.get(key, (shape, shaped.op.norm))
+            widest = tuple(max(sizes) for sizes in zip(shape, known, strict=True))
+            shapes[key] = (widest, norm)
+    return shapes
+
+
+def _keyed_ops(graph: Graph) -> Iterator[tuple[BankKey, ShapedOp]]:
+    for place, layer in zip(graph.places, graph.layers, strict=True):
+        for number, shaped in enumerate(layer.shaped_ops):
+            op = shaped.op
+            yield (place, layer.ops[0].name, op.name or str(number), op.kind, op.kernel), shaped
+
+
+class WeightBanks(nn.Module):
+    """Weights wide enough for every child; a child uses the leading channels.
+
+    Args:
+        shapes: Of ``bank_shapes``.
+        seed: Of the initial weights.
+    """
+
+    def __init__(
+        self, shapes: Mapping[BankKey, tuple[tuple[int, ...], bool]], *, seed: int
+    ) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        self._weight, self._scale, self._shift = (nn.ParameterDict() for _ in range(3))
+        for key in sorted(shapes):
+            shape, norm = shapes[key]
+            name = _name(key)
+            weight = torch.randn(shape, generator=generator) * (2.0 / math.prod(shape[1:])) ** 0.5
+            if norm:
+                weight = _near_identity(weight, depthwise=key[3] == "dwconv")
+            self._weight[name] = nn.Parameter(weight)
+            self._shift[name] = nn.Parameter(torch.zeros(shape[0]))
+            if norm:
+                self._scale[name] = nn.Parameter(torch.ones(shape[0]))
+
+    def weights(self, graph: Graph) -> list[OpWeights | None]:
+        """The weights of one child in the order of ``graph.shaped_ops()``.
+
+        Running statistics start afresh with every call.
+        """
+        return [
+            self._slice(_name(key), shaped) if shaped.weight_shape else None
+            for key, shaped in _keyed_ops(graph)
+        ]
+
+    def _slice(self, name: str, shaped: ShapedOp) -> OpWeights:
+        shape = torch_weight_shape(shaped)
+        weight = self._weight[name][tuple(slice(size) for size in shape)]
+        shift = self._shift[name][: shape[0]]
+        if not shaped.op.norm:
+            return OpWeights(weight, bias=shift)
+        return OpWeights(
+            weight,
+            scale=self._scale[name][: shape[0]],
+            shift=shift,
+            running_mean=torch.zeros(shape[0]),
+            running_var=torch.ones(shape[0]),
+        )
+
+
+def _near_identity(noise: Tensor, depthwise: bool) -> Tensor:
+    """A convolution that mostly hands its input on.
+
+    If all layers start so, a layer sees about the same features whatever stands before it, and what
+    one child learns helps the others. From random weights alone nothing is learned in a minute.
+    A layer that widens (an expansion) hands on every channel twice, as it is and negated, and one
+    that narrows takes the difference: together they are the identity in spite of the ReLU between.
+    """
+    weight = _NOISE * noise
+    n_outputs, n_inputs, kernel = noise.shape[0], noise.shape[1], noise.shape[2]
+    centre = weight[:, :, kernel // 2, kernel // 2]
+    if depthwise:
+        centre += 1.0
+        return weight
+    pairs = torch.arange(min(n_outputs, n_inputs))
+    if n_outputs >= 2 * n_inputs:
+        centre[2 * pairs, pairs] += 1.0
+        centre[2 * pairs + 1, pairs] -= 1.0
+    elif n_inputs >= 2 * n_outputs:
+        centre[pairs, 2 * pairs] += 1.0
+        centre[pairs, 2 * pairs + 1] -= 1.0
+    else:
+        centre[pairs, pairs] += 1.0
+    return weight
+
+
+def _name(key: BankKey) -> str:
+    return "/".join(map(str, key)).replace(".", "_")  # torch allows no dot in a parameter's name

@@ -1,0 +1,50 @@
+"""What a search is given: networks, their accuracy, their latency, and who can measure it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnaslat.architecture import Architecture
+from mnaslat.search.accuracy import AccuracySource
+from mnaslat.space import SearchSpace
+
+Floats = NDArray[np.float64]
+
+
+class Predictor(Protocol):
+    """Predicts latencies, and can learn from measured ones."""
+
+    def predict_ms(self, architectures: Sequence[Architecture], /) -> Floats:
+        """Latency in milliseconds, shape ``(len(architectures),)``."""
+
+    def recalibrated(
+        self, architectures: Sequence[Architecture], measured_ms: Floats, /
+    ) -> "Predictor":
+        """A new predictor that also agrees with these measurements as well as it can.
+
+        The search always asks the predictor that it was given, with all measurements of the run,
+        so the result must depend on them alone.
+        """
+
+
+class Validator(Protocol):
+    """Measures networks on the device."""
+
+    def measure(self, architectures: Sequence[Architecture], /) -> Floats:
+        """Latency in milliseconds, shape ``(len(architectures),)``.
+
+        Called with a handful of networks at once, so that they can be measured in turns.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchProblem:
+    """Everything that a search needs to know about its task."""
+
+    space: SearchSpace
+    accuracy: AccuracySource
+    predictor: Predictor
+    validator: Validator | None = None  # None: the result rests on predictions alone

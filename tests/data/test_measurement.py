@@ -1,0 +1,86 @@
+"""What was measured keeps its circumstances, and two configurations are never mixed."""
+
+import json
+import math
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mnaslat.data.measurement import Configuration, Measurement, Round
+from mnaslat.errors import ConfigurationMismatch
+
+CONFIGURATION = Configuration(device="host", fingerprint="made-up CPU", runtime="made-up 1.0")
+
+
+def _runs(*runs_ms: float) -> np.ndarray:
+    return np.array(runs_ms, np.float32)
+
+
+def test_a_round_gives_its_fastest_and_its_median_run() -> None:
+    found = Round(runs_ms=_runs(4.0, 2.0, 3.0, 9.0))
+    assert (found.min_ms, found.median_ms) == (2.0, 3.5)
+
+
+@pytest.mark.parametrize("runs_ms", [(), (0.0,), (-1.0, 2.0), (math.nan,), (1.0, math.inf)])
+def test_a_round_refuses_runs_that_no_clock_gives(runs_ms: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match="at least one run, all of them positive"):
+        Round(runs_ms=_runs(*runs_ms))
+
+
+def test_the_latency_is_the_minimum_over_rounds_and_the_spread_that_of_the_two_fastest() -> None:
+    found = Measurement(
+        signature="x", round_min_ms=(3.0, 2.0, 2.5), round_median_ms=(3.0, 3.0, 3.0), n_runs=9
+    )
+    assert (found.n_rounds, found.latency_ms) == (3, 2.0)
+    assert found.spread == pytest.approx(0.25, rel=1e-12)
+
+
+def test_one_round_alone_agrees_with_nothing() -> None:
+    found = Measurement(signature="x", round_min_ms=(3.0,), round_median_ms=(3.0,), n_runs=1)
+    assert found.spread == math.inf
+
+
+@given(st.lists(st.floats(0.01, 1e4), min_size=2, max_size=6))
+def test_a_further_round_never_slows_a_measurement_down(minima_ms: list[float]) -> None:
+    def measured(rounds: list[float]) -> Measurement:
+        values = tuple(rounds)
+        return Measurement(signature="x", round_min_ms=values, round_median_ms=values, n_runs=1)
+
+    assert measured(minima_ms).latency_ms <= measured(minima_ms[:-1]).latency_ms
+    assert measured(minima_ms).spread >= 0.0
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("device", "phone"),
+        ("fingerprint", "another CPU"),
+        ("precision", "int8"),
+        ("threads", 2),
+        ("cores", "1"),
+        ("delegate", "none"),
+        ("runtime", "made-up 1.1"),
+    ],
+)
+def test_whatever_differs_is_another_configuration_and_is_named(
+    field: str, value: str | int
+) -> None:
+    other = replace(CONFIGURATION, **{field: value})  # type: ignore[arg-type]
+    assert other.key != CONFIGURATION.key
+    with pytest.raises(ConfigurationMismatch, match=f"^The table was .*: {field} {value!r}, not "):
+        CONFIGURATION.require(other, "The table")
+
+
+def test_the_same_configuration_is_accepted_and_survives_json() -> None:
+    again = Configuration.from_json(json.loads(json.dumps(asdict(CONFIGURATION))))
+    assert again == CONFIGURATION
+    assert again.key == CONFIGURATION.key
+    CONFIGURATION.require(again, "The table")
+
+
+def test_a_configuration_needs_a_thread() -> None:
+    with pytest.raises(ValueError, match="threads must be at least 1, got 0"):
+        Configuration(device="host", fingerprint="x", threads=0)
