@@ -31,7 +31,7 @@ check: install
 	$(MAKE) test
 
 bench: install
-	for script in benchmarks/[a-z]*.py; do $(BIN)/python $$script || exit 1; done
+	for script in benchmarks/[a-z]*.py; do PYTHONPATH=benchmarks $(BIN)/python $$script || exit 1; done
 
 clean:
 	rm -rf .venv demo-workspace bench-workspace

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from mnaslat.graph import Graph, ShapedOp
 from mnaslat.predictors.base import Floats
+from mnaslat.predictors.trees import Trees
 
 OpClass = tuple[str, int, int, bool]  # kind, kernel, stride, works on a single pixel
 
@@ -45,7 +46,7 @@ class KernelModel:
         self._classes: list[OpClass] = []
         self._scale: Floats = np.zeros(0)
         self._coefficients: Floats = np.zeros(0)
-        self._trees: Any = None
+        self._trees: Trees | None = None
 
     def fit(self, layers: Sequence[Graph], latency_ms: Floats) -> "KernelModel":
         """Learn from measured layers.
@@ -65,7 +66,6 @@ class KernelModel:
         if not (np.isfinite(latency_ms) & (latency_ms > 0)).all():
             raise ValueError("Measured latencies must be positive.")
         from scipy.optimize import nnls
-        from xgboost import XGBRegressor
 
         self._classes = sorted({_op_class(op) for layer in layers for op in layer.shaped_ops()})
         terms, shapes = self._features(layers)
@@ -74,20 +74,17 @@ class KernelModel:
         # Relative errors: a fast layer counts as much as a slow one.
         self._coefficients = nnls(scaled / latency_ms[:, None], np.ones(len(layers)))[0]
         roofline_ms = self._roofline_ms(scaled)
-        trees = XGBRegressor(**_TREES, n_jobs=1, random_state=0)
-        trees.fit(_tree_inputs(scaled, shapes, roofline_ms), np.log(latency_ms / roofline_ms))
-        self._trees = trees.get_booster()
+        inputs = _tree_inputs(scaled, shapes, roofline_ms)
+        self._trees = Trees.grow(inputs, np.log(latency_ms / roofline_ms), _TREES)
         return self
 
     def predict_ms(self, layers: Sequence[Graph]) -> Floats:
         """Latency of single-layer graphs in milliseconds, shape ``(n,)``."""
-        from xgboost import DMatrix
-
+        trees = self._fitted()
         terms, shapes = self._features(layers)
         scaled = terms / self._scale
         roofline_ms = self._roofline_ms(scaled)
-        inputs = DMatrix(_tree_inputs(scaled, shapes, roofline_ms))
-        corrections = self._trees.predict(inputs).astype(np.float64)
+        corrections = trees.predict(_tree_inputs(scaled, shapes, roofline_ms))
         latency_ms: Floats = roofline_ms * np.exp(
             np.clip(corrections, -_MAX_CORRECTION, _MAX_CORRECTION)
         )
@@ -99,7 +96,7 @@ class KernelModel:
             "classes": np.frombuffer(json.dumps(self._classes).encode(), np.uint8),
             "scale": self._scale,
             "coefficients": self._coefficients,
-            "trees": np.frombuffer(bytes(self._trees.save_raw("ubj")), np.uint8),
+            **self._fitted().to_arrays(),
         }
 
     @classmethod
@@ -109,9 +106,6 @@ class KernelModel:
         Raises:
             ValueError: If the arrays do not fit together.
         """
-        from xgboost import Booster
-        from xgboost.core import XGBoostError
-
         model = cls()
         classes = json.loads(arrays["classes"].tobytes())
         model._classes = [(str(a), int(b), int(c), bool(d)) for a, b, c, d in classes]
@@ -119,16 +113,16 @@ class KernelModel:
         model._coefficients = arrays["coefficients"].astype(np.float64)
         if not model._scale.shape == model._coefficients.shape == (_N_TERMS * len(classes),):
             raise ValueError("the kernel model's arrays have the wrong shape")
-        trees = bytearray(arrays["trees"].tobytes())
-        if not trees:  # at which xgboost ends the process
-            raise ValueError("the kernel model has no trees")
-        try:
-            model._trees = Booster(model_file=trees)
-        except XGBoostError as error:
-            raise ValueError(f"the kernel model's trees are damaged: {str(error)[:80]}") from None
-        if model._trees.num_features() != (_N_TERMS + _N_SHAPE) * len(classes) + 1:
-            raise ValueError("the kernel model's trees have the wrong number of features")
+        if not np.isfinite([model._scale, model._coefficients]).all() or (model._scale <= 0).any():
+            raise ValueError("the kernel model's arrays are not finite and positive")
+        n_features = (_N_TERMS + _N_SHAPE) * len(classes) + 1
+        model._trees = Trees.from_arrays(arrays, n_features)
         return model
+
+    def _fitted(self) -> Trees:
+        if self._trees is None:
+            raise ValueError("Fit the kernel model first.")
+        return self._trees
 
     def _roofline_ms(self, scaled: Floats) -> Floats:
         roofline_ms: Floats = np.maximum(scaled @ self._coefficients, 1e-4)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from itertools import islice
@@ -24,7 +24,7 @@ from mnaslat.profiling.device import Failure, Model
 from mnaslat.profiling.plan import TimingPlan
 
 _MODELS_PER_WORKER = 100  # a fresh interpreter now and then: its memory layout is one draw of many
-_ATTEMPTS = 2
+_INTERLEAVED = 8
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,13 @@ class HostDevice:
         threads: Threads of the runtime.
         cores: Cores that the runtime is pinned to; empty lets the system choose.
         models_per_worker: Models timed in one process before a fresh one is started.
+        interleaved: Models timed in turns.
     """
 
     threads: int = 1
     cores: tuple[int, ...] = ()
     models_per_worker: int = _MODELS_PER_WORKER
+    interleaved: int = _INTERLEAVED
     name: str = "host"
 
     def __post_init__(self) -> None:
@@ -66,34 +68,29 @@ class HostDevice:
     ) -> Iterator[tuple[str, Round | Failure]]:
         """Time one round of each model in order, in worker processes.
 
-        While one model is timed the next one is written. A model that takes its worker down, or
-        hangs it, is tried once more in a fresh one and then given up.
+        ``interleaved`` models are timed at once, in turns of a window each: this computer's speed
+        changes by a few per cent from second to second, and the windows of a model then meet more
+        than one of its speeds. While one group is timed the next one is written. A model that takes
+        its worker down, or hangs it, is tried once more, alone in a fresh one, and then given up.
 
         Raises:
             DeviceError: If workers cannot be started.
         """
-        queue = _Lookahead(models)
-        worker: _Worker | None = None
+        crew = _Crew(self)
+        groups = _Groups(models, self.interleaved)
         try:
-            for key, model in queue:
-                for attempt in range(1, _ATTEMPTS + 1):
-                    if worker is None or worker.n_timed >= self.models_per_worker:
-                        if worker is not None:
-                            worker.close()
-                        worker = _Worker(self)
-                    try:
-                        worker.send(model, plan)
-                        queue.prefetch()
-                        outcome: Round | Failure = worker.receive(plan.timeout_s)
-                        break
-                    except _WorkerLost as lost:
-                        worker.close()
-                        worker = None
-                        outcome = Failure(f"{lost} (tried {attempt} times)")
-                yield key, outcome
+            for group in groups:
+                contents = [content for _, content in group]
+                try:
+                    outcomes = crew.time(contents, plan, groups.prefetch)
+                except _WorkerLost:
+                    # In a group nobody knows whose fault it was: each then has two attempts alone.
+                    n_left = 1 if len(group) == 1 else 2
+                    outcomes = [_alone(crew, content, plan, n_left) for content in contents]
+                for (key, _), outcome in zip(group, outcomes, strict=True):
+                    yield key, outcome
         finally:
-            if worker is not None:
-                worker.close()
+            crew.close()
 
 
 def cpu_name() -> str:
@@ -107,26 +104,71 @@ def cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
-class _Lookahead(Iterator[tuple[str, bytes]]):
-    """Keys and bytes of models in order; ``prefetch`` makes the next one ahead of its turn."""
+class _Groups(Iterator[list[tuple[str, bytes]]]):
+    """Keys and bytes of models, a few at a time; ``prefetch`` makes the next group ahead."""
 
-    def __init__(self, models: Iterable[Model]) -> None:
-        self._models = iter(models)
+    def __init__(self, models: Iterable[Model], size: int) -> None:
+        self._models, self._size = iter(models), size
         self._ready: list[tuple[str, bytes]] = []
 
     def prefetch(self) -> None:
         if not self._ready:
-            self._ready = [(model.key, model.make()) for model in islice(self._models, 1)]
+            self._ready = [(each.key, each.make()) for each in islice(self._models, self._size)]
 
-    def __next__(self) -> tuple[str, bytes]:
+    def __next__(self) -> list[tuple[str, bytes]]:
         self.prefetch()
         if not self._ready:
             raise StopIteration
-        return self._ready.pop()
+        group, self._ready = self._ready, []
+        return group
 
 
 class _WorkerLost(Exception):
     """The worker died or did not answer in time."""
+
+
+class _Crew:
+    """One worker at a time; a fresh one after a loss, and now and then."""
+
+    def __init__(self, device: HostDevice) -> None:
+        self._device = device
+        self._worker: _Worker | None = None
+
+    def time(
+        self, models: list[bytes], plan: TimingPlan, meanwhile: Callable[[], None]
+    ) -> list[Round | Failure]:
+        """One round of each model; calls ``meanwhile`` while they are timed.
+
+        Raises ``_WorkerLost``.
+        """
+        if self._worker is not None and self._worker.n_timed >= self._device.models_per_worker:
+            self.close()
+        if self._worker is None:
+            self._worker = _Worker(self._device)
+        try:
+            self._worker.send(models, plan)
+            meanwhile()
+            # Five times as long as it should take, and the plan's patience on top.
+            patience_s = plan.timeout_s + 5.0 * (len(models) - 1) * plan.round_ms / 1e3
+            return self._worker.receive(len(models), patience_s)
+        except _WorkerLost:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        if self._worker is not None:
+            self._worker.close()
+            self._worker = None
+
+
+def _alone(crew: _Crew, model: bytes, plan: TimingPlan, n_attempts: int) -> Round | Failure:
+    """Try a model whose group lost its worker again, by itself."""
+    for attempt in range(1, n_attempts + 1):
+        try:
+            return crew.time([model], plan, lambda: None)[0]
+        except _WorkerLost as lost:
+            failure = Failure(f"{lost} (tried {max(2, attempt)} times)")
+    return failure
 
 
 class _Worker:
@@ -153,10 +195,11 @@ class _Worker:
                 "that ai-edge-litert is installed for this Python."
             ) from None
 
-    def send(self, model: bytes, plan: TimingPlan) -> None:
-        """Give the worker a model; raises ``_WorkerLost`` if it is gone."""
+    def send(self, models: list[bytes], plan: TimingPlan) -> None:
+        """Give the worker models; raises ``_WorkerLost`` if it is gone."""
         request = {
-            "size": len(model),
+            "sizes": [len(model) for model in models],
+            "n_windows": plan.n_windows,
             "round_ms": plan.round_ms,
             "min_runs": plan.min_runs,
             "max_runs": plan.max_runs,
@@ -167,28 +210,24 @@ class _Worker:
         self._steal_before = _steal_ticks()
         try:
             self._stdin.write(json.dumps(request).encode() + b"\n")
-            self._stdin.write(model)
+            for model in models:
+                self._stdin.write(model)
             self._stdin.flush()
         except OSError:
             raise _WorkerLost(self._last_words()) from None
 
-    def receive(self, timeout_s: float) -> Round | Failure:
-        """The outcome of the model sent last; raises ``_WorkerLost``."""
-        answer: dict[str, Any] = json.loads(self._read_line(timeout_s))
-        self.n_timed += 1
-        if "error" in answer:
-            return Failure(answer["error"])
-        return Round(
-            runs_ms=np.array(answer["runs_ns"], np.float64).astype(np.float32) / np.float32(1e6),
-            warmup_ms=np.array(answer["warmup_ns"], np.float32) / np.float32(1e6),
-            init_ms=answer["init_ns"] / 1e6,
-            circumstances={
-                "started": f"{self._started:.3f}",
-                "load": f"{os.getloadavg()[0]:.2f}",
-                "steal_ticks": str(_steal_ticks() - self._steal_before),
-                "worker": str(self._process.pid),
-            },
-        )
+    def receive(self, n_models: int, timeout_s: float) -> list[Round | Failure]:
+        """The outcomes of the models sent last; raises ``_WorkerLost``."""
+        answers: list[dict[str, Any]] = json.loads(self._read_line(timeout_s))
+        self.n_timed += n_models
+        circumstances = {
+            "started": f"{self._started:.3f}",
+            "load": f"{os.getloadavg()[0]:.2f}",
+            "steal_ticks": str(_steal_ticks() - self._steal_before),
+            "worker": str(self._process.pid),
+            "interleaved": str(n_models),
+        }
+        return [_outcome(answer, circumstances) for answer in answers]
 
     def close(self) -> None:
         """End the process."""
@@ -231,6 +270,17 @@ class _Worker:
         text = self._log.read().decode(errors="replace").strip().splitlines()
         end = f"signal {-status}" if status < 0 else f"exit status {status}"
         return f"the runtime's process ended with {end}" + (f": {text[-1]}" if text else "")
+
+
+def _outcome(answer: Mapping[str, Any], circumstances: Mapping[str, str]) -> Round | Failure:
+    if "error" in answer:
+        return Failure(answer["error"])
+    return Round(
+        runs_ms=np.array(answer["runs_ns"], np.float64).astype(np.float32) / np.float32(1e6),
+        warmup_ms=np.array(answer["warmup_ns"], np.float32) / np.float32(1e6),
+        init_ms=answer["init_ns"] / 1e6,
+        circumstances=circumstances,
+    )
 
 
 def _steal_ticks() -> int:

@@ -12,6 +12,7 @@ class TimingPlan:
     """
 
     round_ms: float = 120.0  # timed runs of one round last about this long
+    n_windows: int = 4  # a round's runs come in so many windows, other models in between
     min_runs: int = 8  # even if a single run is slow
     max_runs: int = 3000  # tiny layers would otherwise fill the disk with runs
     warmup_ms: float = 5.0  # discarded: caches fill, pages are touched
@@ -24,6 +25,8 @@ class TimingPlan:
     def __post_init__(self) -> None:
         if self.round_ms <= 0 or self.warmup_ms < 0 or self.timeout_s <= 0:
             raise ValueError("round_ms and timeout_s must be positive, warmup_ms not negative.")
+        if self.n_windows < 1:
+            raise ValueError(f"n_windows must be at least 1, got {self.n_windows}.")
         if not 1 <= self.min_runs <= self.max_runs:
             raise ValueError(
                 f"min_runs must lie in 1..max_runs, got {self.min_runs} and {self.max_runs}."

@@ -39,6 +39,8 @@ class Progress:
 
     n_done: int  # models with all their rounds, or failed
     n_total: int
+    n_rounds_done: int  # of models, by this call
+    n_rounds_total: int  # of this call as planned; grows where rounds disagree
     round_number: int
     seconds_left: float  # an estimate
     last: str  # signature measured last
@@ -178,6 +180,9 @@ class _Run:
                     Progress(
                         n_done=self.n_done,
                         n_total=len(self.job.signatures),
+                        n_rounds_done=self.n_rounds,
+                        n_rounds_total=self.n_rounds
+                        + self._rounds_left(len(due) - position, number),
                         round_number=number,
                         seconds_left=self._seconds_left(len(due) - position, number),
                         last=signature,
@@ -251,9 +256,11 @@ class _Run:
             return self.elapsed_s / self.n_rounds
         return self.plan.round_ms / 1e3 * 1.25
 
+    def _rounds_left(self, n_left_in_round: int, number: int) -> int:
+        return n_left_in_round + max(0, self.plan.n_rounds - number) * len(self.wave)
+
     def _seconds_left(self, n_left_in_round: int, number: int) -> float:
-        later_rounds = max(0, self.plan.n_rounds - number) * len(self.wave)
-        left_s = (n_left_in_round + later_rounds) * self._seconds_per_round()
+        left_s = self._rounds_left(n_left_in_round, number) * self._seconds_per_round()
         return min(left_s, max(0.0, self.budget_s - self.elapsed_s))
 
 

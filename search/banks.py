@@ -9,12 +9,13 @@ from torch import Tensor, nn
 from mnaslat.graph import Graph, ShapedOp
 from mnaslat.network import OpWeights, torch_weight_shape
 
-# Place, name of the layer's first op, name of the op, its kind, kernel size. The first op tells the
-# families apart: a depthwise convolution of a layer's input has nothing to share with one of an
-# expanded input.
-BankKey = tuple[str, str, str, str, int]
+# Place, name of the layer's first op, name of the op, its kind. The first op tells the families
+# apart: a depthwise convolution of a layer's input has nothing to share with one of an expanded
+# input. Kernels are no part of it: a 3x3 kernel is the centre of the 5x5 one.
+BankKey = tuple[str, str, str, str]
 
-_NOISE = 0.5  # share of random weights in the initial banks
+_NOISE = 0.05  # share of random weights in the initial banks
+_SHIFT = 1.0  # of batch norm at the start: most values then pass the next ReLU unchanged
 
 
 def bank_shapes(graphs: Iterable[Graph]) -> dict[BankKey, tuple[tuple[int, ...], bool]]:
@@ -35,11 +36,11 @@ def _keyed_ops(graph: Graph) -> Iterator[tuple[BankKey, ShapedOp]]:
     for place, layer in zip(graph.places, graph.layers, strict=True):
         for number, shaped in enumerate(layer.shaped_ops):
             op = shaped.op
-            yield (place, layer.ops[0].name, op.name or str(number), op.kind, op.kernel), shaped
+            yield (place, layer.ops[0].name, op.name or str(number), op.kind), shaped
 
 
 class WeightBanks(nn.Module):
-    """Weights wide enough for every child; a child uses the leading channels.
+    """Weights wide enough for every child; a child uses leading channels and kernels' centres.
 
     Args:
         shapes: Of ``bank_shapes``.
@@ -59,7 +60,7 @@ class WeightBanks(nn.Module):
             if norm:
                 weight = _near_identity(weight, depthwise=key[3] == "dwconv")
             self._weight[name] = nn.Parameter(weight)
-            self._shift[name] = nn.Parameter(torch.zeros(shape[0]))
+            self._shift[name] = nn.Parameter(torch.full((shape[0],), _SHIFT if norm else 0.0))
             if norm:
                 self._scale[name] = nn.Parameter(torch.ones(shape[0]))
 
@@ -75,7 +76,11 @@ class WeightBanks(nn.Module):
 
     def _slice(self, name: str, shaped: ShapedOp) -> OpWeights:
         shape = torch_weight_shape(shaped)
-        weight = self._weight[name][tuple(slice(size) for size in shape)]
+        bank = self._weight[name]
+        weight = bank[: shape[0], : shape[1]]
+        if bank.dim() == 4:
+            margin = (bank.shape[2] - shape[2]) // 2
+            weight = weight[:, :, margin : margin + shape[2], margin : margin + shape[3]]
         shift = self._shift[name][: shape[0]]
         if not shaped.op.norm:
             return OpWeights(weight, bias=shift)
@@ -92,7 +97,8 @@ def _near_identity(noise: Tensor, depthwise: bool) -> Tensor:
     """A convolution that mostly hands its input on.
 
     If all layers start so, a layer sees about the same features whatever stands before it, and what
-    one child learns helps the others. From random weights alone nothing is learned in a minute.
+    one child learns helps the others. From random weights nothing is learned in a minute as soon
+    as kernels, ops or depths vary (``docs/decisions.md``, "The supernet").
     A layer that widens (an expansion) hands on every channel twice, as it is and negated, and one
     that narrows takes the difference: together they are the identity in spite of the ReLU between.
     """

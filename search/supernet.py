@@ -3,9 +3,8 @@
 A child's weights are the leading channels of banks that all children share. Each training step
 trains one child drawn at random (single-path one-shot: Guo et al., ECCV 2020, arXiv:1904.00420).
 Before a child is judged, its batch-norm statistics are taken anew and its classifier is solved for
-in closed form, for shared ones fit no child.
-The accuracies rank networks, and two seeds rank them much alike; they are far below what a child
-reaches when it is trained alone.
+in closed form, for shared ones fit no child. What was tried and what it is worth as a ranking is in
+``docs/decisions.md``, "The supernet"; the accuracies are below what a child reaches alone.
 """
 
 import math
@@ -41,8 +40,8 @@ class SupernetSettings:
 
     width: float = 0.35  # of the space's filters: a proxy that one core trains in a minute
     resolution: int = 16  # pixels; the digits have 8, and 32 would take four times as long
-    n_steps: int = 600
-    batch_size: int = 32
+    n_steps: int = 1200
+    batch_size: int = 48
     learning_rate: float = 3e-3  # of Adam, falling to 0 along half a cosine
     n_calibration: int = 256  # training images that a child's statistics and classifier come from
     n_steps_checkpoint: int = 250  # steps between two checkpoints

@@ -1,7 +1,8 @@
 """Commands about networks as data: space, model, predict, export."""
 
+import math
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -139,7 +140,7 @@ def predict(
     found, path = find_predictor(open_workspace(workspace), predictor)
     from_space = open_space(space, resolution=resolution or 224)
     architectures = [read_architecture(text, from_space, resolution) for text in models]
-    rows = []
+    rows: list[dict[str, Any]] = []
     for text, architecture, prediction in zip(
         models, architectures, found.predict(architectures), strict=True
     ):
@@ -148,8 +149,8 @@ def predict(
             {
                 "model": text,
                 "predicted_ms": prediction.latency_ms,
-                "low_ms": low_ms,
-                "high_ms": high_ms,
+                "low_ms": low_ms if math.isfinite(high_ms) else None,
+                "high_ms": high_ms if math.isfinite(high_ms) else None,
                 "measured_share": prediction.measured_share,
             }
         )
@@ -158,9 +159,11 @@ def predict(
         return
     print(f"{path.name}: {found.configuration.fingerprint}, {found.configuration.precision}")
     for row in rows:
+        interval = "no interval: calibrate on more networks"
+        if row["high_ms"] is not None:
+            interval = f"90 % within {row['low_ms']:.3f}-{row['high_ms']:.3f} ms"
         print(
-            f"  {row['model']:24.24} {row['predicted_ms']:8.3f} ms   90 % within "
-            f"{row['low_ms']:.3f}-{row['high_ms']:.3f} ms   "
+            f"  {row['model']:24.24} {row['predicted_ms']:8.3f} ms   {interval}   "
             f"{row['measured_share']:.0%} from measured layers"
         )
 

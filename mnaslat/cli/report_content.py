@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import mnaslat
-from mnaslat.cli.report_page import (
+from mnaslat.cli.report_data import (
     LatencyPoint,
     ReportPage,
     TableRow,

@@ -11,7 +11,7 @@ from mnaslat.cli.report_content import (
     table_section,
     table_warnings,
 )
-from mnaslat.cli.report_page import (
+from mnaslat.cli.report_data import (
     Front,
     FrontPoint,
     LatencyPoint,

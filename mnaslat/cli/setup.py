@@ -203,13 +203,13 @@ def _sweep(
     seed: int,
     quiet: bool = False,
 ) -> SweepResult:
-    shown = silence() if quiet else progress(f"Measuring {what}")
+    shown = silence() if quiet else progress(f"Measuring {what} in {plan.n_rounds} rounds")
     with workspace.lock(device.name), shown as update:
         store: Store = workspace.store()
 
         def show(now: Progress) -> None:
             label = f"round {now.round_number}  {_short(now.last)}"
-            update(now.n_done, now.n_total, now.seconds_left, label)
+            update(now.n_rounds_done, now.n_rounds_total, now.seconds_left, label)
 
         try:
             return sweep(device, store, job, plan, budget_s=budget_s, seed=seed, on_progress=show)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from plotly.graph_objects import Figure
 
-from mnaslat.cli.report_page import (
+from mnaslat.cli.report_data import (
     Front,
     FrontPoint,
     LatencyPoint,
@@ -19,9 +19,8 @@ from mnaslat.cli.report_page import (
     TableRow,
     TableSection,
     Winner,
-    render_report,
-    write_report,
 )
+from mnaslat.cli.report_page import render_report, write_report
 
 HOSTILE = "</script><img src=https://evil.example/x onerror=alert(1)>\"'&<b>"
 PARTS = ["winners", "front", "latency", "reward", "table"]

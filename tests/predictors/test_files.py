@@ -296,7 +296,7 @@ def _packed(arrays: dict[str, Any]) -> bytes:
     return packed.getvalue()
 
 
-@pytest.mark.parametrize("name", ["classes", "scale", "coefficients", "trees", "further"])
+@pytest.mark.parametrize("name", ["classes", "scale", "coefficients", "tree_left", "further"])
 def test_a_pickle_in_the_arrays_never_runs(path: Path, tmp_path: Path, name: str) -> None:
     sprung = tmp_path / "sprung"
     trap = np.array([_Trap(str(sprung))], dtype=object)
@@ -400,9 +400,10 @@ def test_a_forged_calibration_is_refused(path: Path, calibration: object) -> Non
         ("scale", np.zeros(3)),
         ("scale", np.array(["x"])),
         ("coefficients", np.zeros(0)),
-        ("trees", np.zeros(0, np.uint8)),
-        ("trees", np.frombuffer(b"{}", np.uint8)),
-        ("trees", np.frombuffer(b"no trees", np.uint8)),
+        ("coefficients", np.full(9, np.nan)),
+        ("tree_left", np.zeros((0, 0), np.int32)),
+        ("tree_left", np.zeros((1, 1), np.int32)),
+        ("tree_base", np.zeros(0)),
     ],
 )
 def test_a_forged_kernel_model_is_refused(path: Path, name: str, value: Any) -> None:

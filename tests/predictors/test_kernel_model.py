@@ -202,11 +202,9 @@ def test_arrays_that_do_not_fit_together_are_refused(model: KernelModel) -> None
     for name, wrong, reason in (
         ("scale", arrays["scale"][1:], "wrong shape"),
         ("coefficients", arrays["coefficients"][1:], "wrong shape"),
-        ("trees", np.frombuffer(b"no trees", np.uint8), "trees are damaged"),
-        ("trees", arrays["trees"][:0], "has no trees"),
+        ("scale", arrays["scale"] * np.nan, "not finite"),
+        ("tree_left", arrays["tree_left"][:0], "do not fit together"),
+        ("tree_feature", arrays["tree_feature"] + 10**6, "do not exist"),
     ):
         with pytest.raises(ValueError, match=reason):
             KernelModel.from_arrays({**arrays, name: wrong})
-    fewer = KernelModel().fit([_layer("conv3x3>32")] * 8, np.ones(8)).to_arrays()
-    with pytest.raises(ValueError, match="wrong number of features"):
-        KernelModel.from_arrays({**arrays, "trees": fewer["trees"]})

@@ -33,7 +33,7 @@ from pathlib import Path
 from mnaslat.profiling import worker
 
 
-def obey(interpreter_class, model, request, threads):
+def obey(model, threads):
     order, _, argument = model.decode().partition(" ")
     if order == "die-once" and not Path(argument).exists():
         Path(argument).touch()
@@ -52,7 +52,17 @@ def obey(interpreter_class, model, request, threads):
     return {{"init_ns": threads * 10**6, "warmup_ns": [5 * 10**6], "runs_ns": [3 * 10**6, 10**6]}}
 
 
-worker._time = obey
+def obey_all(interpreter_class, models, request, threads):
+    answers = []
+    for model in models:
+        try:
+            answers.append(obey(model, threads))
+        except RuntimeError as error:
+            answers.append({{"error": str(error)}})
+    return answers
+
+
+worker._time = obey_all
 sys.argv = sys.argv[2:]  # without -m
 worker.main()
 """
@@ -75,7 +85,7 @@ def trapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HostDevice:
     script.write_text(_TRAPPED_WORKER.format(python=sys.executable))
     script.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(script))
-    return HostDevice()
+    return HostDevice(interleaved=1)
 
 
 def _worker(outcome: Round | Failure) -> int:
@@ -116,7 +126,13 @@ def test_layers_are_really_measured_in_the_order_asked() -> None:
         assert outcome.runs_ms.size >= TINY.min_runs
         assert outcome.warmup_ms.size == TINY.min_warmup_runs
         assert started <= float(outcome.circumstances["started"]) <= time.time()
-        assert set(outcome.circumstances) == {"started", "load", "steal_ticks", "worker"}
+        assert set(outcome.circumstances) == {
+            "started",
+            "load",
+            "steal_ticks",
+            "worker",
+            "interleaved",
+        }
     assert len({_worker(outcome) for _, outcome in outcomes}) == 1
 
 
@@ -130,7 +146,8 @@ def test_a_hundred_times_the_work_takes_longer() -> None:
 
 def test_a_round_lasts_as_long_as_the_plan_says() -> None:
     (_, by_time), *_ = HostDevice().measure(
-        _real(SIGNATURES[0]), TimingPlan(round_ms=20.0, min_runs=1, warmup_ms=4.0, max_runs=10**6)
+        _real(SIGNATURES[0]),
+        TimingPlan(round_ms=20.0, n_windows=1, min_runs=1, warmup_ms=4.0, max_runs=10**6),
     )
     assert isinstance(by_time, Round)
     total_ms = float(by_time.runs_ms.sum())
@@ -138,7 +155,7 @@ def test_a_round_lasts_as_long_as_the_plan_says() -> None:
     assert total_ms - float(by_time.runs_ms[-1]) < 20.0 + 1e-3
     assert float(by_time.warmup_ms.sum()) >= 4.0 - 1e-3
     (_, by_number), *_ = HostDevice().measure(
-        _real(SIGNATURES[0]), TimingPlan(round_ms=1e4, min_runs=2, max_runs=7)
+        _real(SIGNATURES[0]), TimingPlan(round_ms=1e4, n_windows=1, min_runs=2, max_runs=7)
     )
     assert isinstance(by_number, Round) and by_number.runs_ms.size == 7
 
@@ -220,6 +237,24 @@ def test_a_model_that_hangs_is_tried_twice_and_the_others_go_on(trapped: HostDev
     assert time.monotonic() - started < 30
 
 
+def test_a_group_that_loses_its_worker_costs_only_the_model_that_did_it(
+    trapped: HostDevice, tmp_path: Path
+) -> None:
+    orders = ["run 1", "die", "run 2", f"die-once {tmp_path / 'died'}", "run 3"]
+    outcomes = dict(HostDevice(interleaved=4).measure(_orders(*orders), TINY))
+    assert list(outcomes) == orders
+    assert [key for key, each in outcomes.items() if isinstance(each, Failure)] == ["die"]
+
+
+def test_windows_of_interleaved_models_make_up_a_round() -> None:
+    plan = TimingPlan(round_ms=2.0, n_windows=3, min_runs=7, max_runs=3000, warmup_ms=0.0)
+    outcomes = dict(HostDevice(interleaved=3).measure(_real(*SIGNATURES), plan))
+    for outcome in outcomes.values():
+        assert isinstance(outcome, Round)
+        assert outcome.runs_ms.size >= 9  # three windows of three
+        assert outcome.circumstances["interleaved"] == "3"
+
+
 def test_a_worker_that_hangs_once_costs_one_retry(trapped: HostDevice, tmp_path: Path) -> None:
     order = f"hang-once {tmp_path / 'hung'}"
     ((_, outcome),) = trapped.measure(_orders(order), IMPATIENT)
@@ -250,7 +285,10 @@ def test_a_worker_that_was_killed_between_two_models_is_replaced(trapped: HostDe
 
 def test_workers_are_replaced_after_the_models_they_are_to_time(trapped: HostDevice) -> None:
     orders = _orders(*(f"run {number}" for number in range(5)))
-    outcomes = [outcome for _, outcome in HostDevice(models_per_worker=2).measure(orders, TINY)]
+    outcomes = [
+        outcome
+        for _, outcome in HostDevice(models_per_worker=2, interleaved=1).measure(orders, TINY)
+    ]
     workers = [_worker(outcome) for outcome in outcomes]
     assert workers[0] == workers[1] != workers[2] == workers[3] != workers[4]
     assert not any(map(_is_alive, workers))

@@ -1,0 +1,109 @@
+"""What a report is made of: plain rows, whatever they come from."""
+
+from dataclasses import dataclass, field
+
+
+def _check_accuracy(accuracy: float | None) -> None:
+    if accuracy is not None and (accuracy < 0 or accuracy > 1):
+        raise ValueError(f"accuracy is a fraction in [0, 1], got {accuracy}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Winner:
+    """A network worth taking home."""
+
+    name: str
+    predicted_ms: float
+    accuracy: float | None = None  # a fraction; None: not known
+    measured_ms: float | None = None  # None: never measured on the device
+    blocks: tuple[str, ...] = ()  # one text per block
+    command: str = ""  # what a reader types to get this network again
+
+    def __post_init__(self) -> None:
+        _check_accuracy(self.accuracy)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatencyPoint:
+    """One network, predicted and (unless None) measured."""
+
+    label: str
+    group: str  # e.g. "calibration", "evaluation", "validation"
+    predicted_ms: float
+    measured_ms: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrontPoint:
+    """One network in the plane of accuracy and latency."""
+
+    label: str
+    accuracy: float
+    latency_ms: float
+    measured: bool  # whether latency_ms comes from the device rather than from a predictor
+    on_front: bool
+
+    def __post_init__(self) -> None:
+        _check_accuracy(self.accuracy)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Front:
+    """What a search found, and the latency it was asked for."""
+
+    points: tuple[FrontPoint, ...]
+    target_ms: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RewardPoint:
+    """One update of the controller."""
+
+    update: int
+    mean_reward: float | None
+    best_reward: float | None
+    entropy: float | None = None  # of the controller's choices, in nats
+
+
+@dataclass(frozen=True, kw_only=True)
+class RewardHistory:
+    """A search over time."""
+
+    points: tuple[RewardPoint, ...]
+    validations: tuple[int, ...] = ()  # updates after which candidates were measured on the device
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableRow:
+    """One layer of a latency table."""
+
+    label: str
+    signature: str
+    latency_ms: float | None
+    spread: float | None  # between rounds, as a fraction of the latency
+    n_rounds: int
+    settled: bool  # whether the rounds came to agree
+    share: float | None = None  # a fraction; the table says of what
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableSection:
+    """A latency table; thousands of rows are fine."""
+
+    rows: tuple[TableRow, ...]
+    share_name: str = "Share of a random network's time"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportPage:
+    """Everything a report says. What is left empty leaves no trace on the page."""
+
+    title: str
+    headline: tuple[str, ...] = ()  # what was found, in plain sentences; shown first and large
+    warnings: tuple[str, ...] = ()
+    facts: tuple[tuple[str, str], ...] = ()  # (name, value): device, configuration, seed, date, ...
+    winners: tuple[Winner, ...] = ()
+    latency_points: tuple[LatencyPoint, ...] = ()
+    front: Front = field(default_factory=lambda: Front(points=()))
+    rewards: RewardHistory = field(default_factory=lambda: RewardHistory(points=()))
+    table: TableSection = field(default_factory=lambda: TableSection(rows=()))

@@ -1,0 +1,37 @@
+"""Numbers as the report writes them."""
+
+import math
+import re
+
+_SPACE = "\u00a0"  # keeps a number and its unit on one line
+
+
+def finite(value: float | None) -> float | None:
+    """The value, or None for what cannot be drawn (NaN and infinities are no JSON either)."""
+    return float(value) if value is not None and math.isfinite(value) else None
+
+
+def format_ms(value: float | None) -> str:
+    """Milliseconds with three significant digits.
+
+    >>> [format_ms(value) for value in (0.01234, 9.996, 78, 1234.5, None)]
+    ['0.0123', '10.0', '78.0', '1,234', '–']
+    """
+    number = finite(value)
+    if number is None:
+        return "–"
+    if number == 0:
+        return "0"
+    magnitude = math.floor(math.log10(abs(float(f"{number:.2e}"))))  # of the rounded: 9.996 is 10.0
+    return f"{number:,.{max(0, 2 - magnitude)}f}"
+
+
+def format_percent(fraction: float | None, n_decimals: int = 1) -> str:
+    """A fraction as a percentage."""
+    number = finite(fraction)
+    return "–" if number is None else f"{number * 100:.{n_decimals}f}{_SPACE}%"
+
+
+def kept_units(sentence: str) -> str:
+    """The sentence, with no line break between a number and its unit."""
+    return re.sub(r"(?<=\d) (?=(?:%|ms|s|min|h)(?!\w))", _SPACE, sentence)

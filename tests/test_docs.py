@@ -1,0 +1,60 @@
+"""What README shows is run."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from mnaslat.data.measurement import Configuration
+from mnaslat.data.table import LatencyTable, Row
+from mnaslat.predictors import CalibratedPredictor, TablePredictor, save_predictor
+from mnaslat.space import load_space
+
+README = (Path(__file__).resolve().parent.parent / "README.md").read_text(encoding="utf-8")
+
+
+def _python_blocks() -> list[str]:
+    return re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+def _help(command: str) -> str:
+    arguments = [sys.executable, "-m", "mnaslat", command, "--help"]
+    return subprocess.run(arguments, capture_output=True, text=True, check=True).stdout
+
+
+def _made_up_predictor(path: Path) -> None:
+    """A predictor file with invented latencies: the README's lines need one to load."""
+    space = load_space("mnasnet")
+    signatures = list(space.layer_frequencies())[::40]
+    rows = {signature: Row(1.0 + index) for index, signature in enumerate(signatures)}
+    configuration = Configuration(device="host", fingerprint="made up")
+    base = TablePredictor(LatencyTable(configuration, rows))
+    networks = [space.decode(row) for row in space.sample(4, np.random.default_rng(0))]
+    predictor = CalibratedPredictor(base).fit(networks, base.predict_ms(networks))
+    save_predictor(predictor, path)
+
+
+def test_the_library_examples_run(tmp_path: Path) -> None:
+    predictor = tmp_path / "made-up.mnaslat"
+    _made_up_predictor(predictor)
+    code = "\n".join(_python_blocks())
+    code = code.replace("mnaslat-workspace/predictors/NAME.mnaslat", str(predictor))
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["3887038", "311579072"]
+
+
+def test_every_option_that_readme_types_exists() -> None:
+    for command, options in re.findall(r"^mnaslat (\w+)([^#\n]*)", README, re.MULTILINE):
+        for option in re.findall(r"--[\w-]+", options):
+            assert option in _help(command), f"mnaslat {command} has no {option}"
+
+
+def test_the_make_targets_that_readme_names_exist() -> None:
+    makefile = (Path(__file__).resolve().parent.parent / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"`?make ([\w-]+)", README):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
