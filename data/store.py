@@ -1,7 +1,7 @@
 """The measurements of a workspace, in SQLite.
 
-Each round is committed before the next is measured, so that a sweep killed at any moment loses at
-most the round in flight. Schema versions: 1, the first.
+Each round is committed as soon as it is known, so that a sweep killed at any moment loses at most
+the models being timed at that moment. Schema versions: 1, the first.
 """
 
 import json

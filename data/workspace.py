@@ -1,16 +1,14 @@
 """The folder with a user's measurements, predictors and runs."""
 
-import contextlib
-import fcntl
 import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
 
+from mnaslat.data.locking import exclusive
 from mnaslat.data.store import Store
-from mnaslat.errors import WorkspaceBusy, WorkspaceError
+from mnaslat.errors import WorkspaceError
 
 DEFAULT = Path("mnaslat-workspace")
 
@@ -69,35 +67,9 @@ class Workspace:
             WorkspaceBusy: If another process holds it.
         """
         safe = re.sub(r"[^A-Za-z0-9._-]", "_", name)
-        with self._open_lock(f"{safe}.lock") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                owner = file.read().strip() or "another process"
-                raise WorkspaceBusy(
-                    f"{name} is in use in workspace {self.path} by {owner}. Wait until it is done "
-                    "or use another --workspace."
-                ) from None
-            file.truncate(0)
-            file.write(f"process {os.getpid()}")
-            file.flush()
-            try:
-                yield
-            finally:
-                with contextlib.suppress(OSError):
-                    file.truncate(0)
-
-    def _open_lock(self, name: str) -> TextIO:
-        folder = self.path / "locks"
-        try:
-            folder.mkdir(exist_ok=True)
-            return (folder / name).open("a+")
-        except OSError as error:
-            raise WorkspaceError(
-                f"Cannot write {folder / name}: {error.strerror}. Check that the workspace is "
-                "writable and the disk has room."
-            ) from None
+        path = self.path / "locks" / f"{safe}.lock"
+        with exclusive(path, f"{name}, in workspace {self.path},", "use another --workspace"):
+            yield
 
 
 def _newest(folder: Path, pattern: str, parent: bool = False) -> Path | None:

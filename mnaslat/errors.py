@@ -4,7 +4,6 @@ Wrong arguments are a plain ``ValueError``. Everything a caller may want to catc
 
     MnaslatError
     ├── DeviceError            a device cannot be found, opened or kept
-    │   └── ModelFailed        one model crashed or hung the runtime, more than once
     ├── WorkspaceError         the workspace cannot be read, written or locked
     │   └── WorkspaceBusy      another process measures on the same device in this workspace
     ├── ConfigurationMismatch  two configurations would be mixed in one table or prediction
@@ -21,10 +20,6 @@ class MnaslatError(Exception):
 
 class DeviceError(MnaslatError):
     """A device cannot be found, opened or kept."""
-
-
-class ModelFailed(DeviceError):
-    """One model crashed or hung the runtime each time it was tried."""
 
 
 class WorkspaceError(MnaslatError):

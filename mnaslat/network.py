@@ -116,6 +116,8 @@ def _run_op(
             x = x * inputs[1]
         case "logistic":
             x = torch.sigmoid(x)
+        case _:
+            raise ValueError(f"Op kind {op.kind} cannot be computed.")
     if op.activation == "relu":
         return F.relu(x)
     return F.relu6(x) if op.activation == "relu6" else x

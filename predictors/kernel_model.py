@@ -22,7 +22,7 @@ from mnaslat.predictors.trees import Trees
 OpClass = tuple[str, int, int, bool]  # kind, kernel, stride, works on a single pixel
 
 _N_TERMS, _N_SHAPE = 9, 10
-_MIN_LAYERS = 8
+MIN_LAYERS = 8
 # Working sets beyond these many elements no longer stay in a core's caches.
 _CACHE_ELEMENTS = (300_000, 500_000)
 _TREES = {
@@ -58,9 +58,9 @@ class KernelModel:
         Raises:
             ValueError: If there are too few layers, the shapes differ or a latency is not positive.
         """
-        if len(layers) < _MIN_LAYERS or latency_ms.shape != (len(layers),):
+        if len(layers) < MIN_LAYERS or latency_ms.shape != (len(layers),):
             raise ValueError(
-                f"A kernel model needs at least {_MIN_LAYERS} measured layers with one latency "
+                f"A kernel model needs at least {MIN_LAYERS} measured layers with one latency "
                 f"each, got {len(layers)} and {latency_ms.shape}. Profile for longer."
             )
         if not (np.isfinite(latency_ms) & (latency_ms > 0)).all():

@@ -40,7 +40,7 @@ class Device(Protocol):
     def measure(
         self, models: Iterable[Model], plan: TimingPlan
     ) -> Iterator[tuple[str, Round | Failure]]:
-        """Time one round of each model in order; yields each as soon as it is done.
+        """Time one round of each model; yields the outcomes in order, as soon as they are known.
 
         Raises:
             DeviceError: If the device is lost and does not come back.

@@ -70,7 +70,7 @@ def sweep(
     seed: int = 0,
     on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> SweepResult:
-    """Measure what the store does not have yet; every round is committed before the next one.
+    """Measure what the store does not have yet; every round is committed as it comes in.
 
     All models of a round are measured in random order before the next round starts, so that the
     rounds of a model lie far apart in time. Models whose rounds disagree by more than

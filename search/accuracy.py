@@ -186,9 +186,7 @@ def accuracy_source(
 
         settings = SupernetSettings(seed=seed)
         images = load_digits_images(settings.resolution, seed=0)
-        return SupernetAccuracy(
-            space, images, settings, checkpoint=folder / "supernet.pt", progress=progress
-        )
+        return SupernetAccuracy(space, images, settings, folder=folder, progress=progress)
     if kind == "table" and rest:
         return TableAccuracy(Path(rest), space)
     if separator and kind and rest:

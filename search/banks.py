@@ -1,5 +1,6 @@
 """Weights that all networks of a space share, and the slices that one network computes with."""
 
+import hashlib
 import math
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -51,6 +52,8 @@ class WeightBanks(nn.Module):
         self, shapes: Mapping[BankKey, tuple[tuple[int, ...], bool]], *, seed: int
     ) -> None:
         super().__init__()
+        listed = repr(sorted(shapes.items()))
+        self.digest = hashlib.sha256(listed.encode()).hexdigest()[:8]  # equal for equal shapes
         generator = torch.Generator().manual_seed(seed)
         self._weight, self._scale, self._shift = (nn.ParameterDict() for _ in range(3))
         for key in sorted(shapes):

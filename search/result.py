@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from mnaslat.architecture import Architecture
 from mnaslat.lowering import lower
 from mnaslat.search.pareto import pareto_front
 from mnaslat.search.settings import SearchSettings
-from mnaslat.search.store import Validation
+from mnaslat.search.store import Evaluation, Validation
 from mnaslat.tflite import write_tflite
 
 RESULT_FORMAT = 1  # of result.json; 1: first published form
@@ -25,7 +25,7 @@ class Candidate:
     architecture: Architecture
     accuracy: float
     reward: float
-    predicted_ms: float
+    predicted_ms: float  # without knowing the measurement, where there is one
     measured_ms: float | None = None
 
     @property
@@ -92,6 +92,27 @@ class SearchResult:
         _replace(folder / "winner.tflite", write_tflite(lower(self.winner.architecture)))
         _replace(folder / "winner.json", _json_bytes(self.winner.architecture.to_json()))
         _replace(folder / "result.json", _json_bytes(self.to_json()))
+
+
+def candidates_of(
+    evaluations: Sequence[Evaluation],
+    validations: Sequence[Validation],
+    architecture: Callable[[str], Architecture],
+) -> list[Candidate]:
+    """Every network of a run once, with the measurements that are known."""
+    measured = {row.tokens: row for row in validations}
+    newest = {row.tokens: row for row in evaluations}
+    return [
+        Candidate(
+            tokens=tokens,
+            architecture=architecture(tokens),
+            accuracy=row.accuracy,
+            reward=row.reward,
+            predicted_ms=measured[tokens].predicted_ms if tokens in measured else row.predicted_ms,
+            measured_ms=measured[tokens].measured_ms if tokens in measured else None,
+        )
+        for tokens, row in newest.items()
+    ]
 
 
 def choose_winner(

@@ -22,7 +22,13 @@ from mnaslat.search.checkpoint import load_checkpoint, save_checkpoint
 from mnaslat.search.controller import Controller
 from mnaslat.search.presets import preset
 from mnaslat.search.problem import SearchProblem
-from mnaslat.search.result import Candidate, SearchResult, choose_winner, front_of
+from mnaslat.search.result import (
+    Candidate,
+    SearchResult,
+    candidates_of,
+    choose_winner,
+    front_of,
+)
 from mnaslat.search.reward import mnasnet_reward
 from mnaslat.search.settings import SearchSettings
 from mnaslat.search.store import Evaluation, SearchStore, UpdateRecord, tokens_text
@@ -219,21 +225,11 @@ class Search:
 
     def _candidates(self, round_number: int) -> list[Candidate]:
         """Every network so far, with the measurements that were known after a round."""
-        measured = {
-            row.tokens: row.measured_ms for row in self._calibration.validated_until(round_number)
-        }
-        newest = {row.tokens: row for row in self._store.evaluations()}
-        return [
-            Candidate(
-                tokens=tokens,
-                architecture=self._calibration.architecture(tokens),
-                accuracy=row.accuracy,
-                reward=row.reward,
-                predicted_ms=row.predicted_ms,
-                measured_ms=measured.get(tokens),
-            )
-            for tokens, row in newest.items()
-        ]
+        return candidates_of(
+            self._store.evaluations(),
+            self._calibration.validated_until(round_number),
+            self._calibration.architecture,
+        )
 
     def _save(self) -> None:
         state = {

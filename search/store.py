@@ -6,11 +6,13 @@ at most what was being evaluated. Tokens are stored as comma-separated whole num
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from mnaslat.data.locking import exclusive
 from mnaslat.errors import SearchError
 
 STORE_VERSION = 1  # 1: first published form
@@ -79,15 +81,26 @@ class SearchStore:
         read_only: Reads beside a process that is searching; else the run is held against others.
 
     Raises:
-        SearchError: If the file is no such store, or another process is using it.
+        SearchError: If the file is no such store.
+        WorkspaceBusy: If another process is searching in that folder.
     """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self._path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = None if read_only else _lock(path.with_suffix(".lock"))
+        self._held = ExitStack()
+        if not read_only:
+            run = f"The run in {path.parent}"
+            lock = path.with_suffix(".lock")
+            self._held.enter_context(exclusive(lock, run, "use another run folder"))
         try:
-            self._db = sqlite3.connect(path)
+            self._db = sqlite3.connect(path, factory=_Connection)
+            self._held.callback(self._db.close)
+            self._db.path = path
+            version = self._db.execute("PRAGMA user_version").fetchone()[0]
+            if version > STORE_VERSION:
+                raise SearchError(
+                    f"{path} was written by a newer mnaslat. Upgrade it, or start another run."
+                )
             if read_only:
                 self._db.execute("PRAGMA query_only=ON")
                 return
@@ -95,18 +108,14 @@ class SearchStore:
             self._db.execute("PRAGMA synchronous=FULL")  # committed means on the disk
             with self._db:
                 self._db.executescript(_SCHEMA)
-        except sqlite3.DatabaseError as error:
-            if self._lock is not None:
-                self._lock.close()
-            raise SearchError(
-                f"{path} is not the store of a search ({error}). Use another run folder."
-            ) from error
+                self._db.execute(f"PRAGMA user_version={STORE_VERSION}")
+        except BaseException:
+            self._held.close()
+            raise
 
     def close(self) -> None:
         """Let go of the file and of the lock."""
-        self._db.close()
-        if self._lock is not None:
-            self._lock.close()
+        self._held.close()
 
     def claim(self, identity: Mapping[str, Any]) -> None:
         """Write what the run is, or check that it is the same run.
@@ -138,10 +147,6 @@ class SearchStore:
         """Keep the accuracy of one network."""
         with self._db:
             self._db.execute("INSERT INTO accuracies VALUES (?, ?)", (tokens, accuracy))
-
-    def n_accuracies(self) -> int:
-        """Number of different networks evaluated."""
-        return int(self._db.execute("SELECT COUNT(*) FROM accuracies").fetchone()[0])
 
     def write_evaluations(self, evaluations: Iterable[Evaluation]) -> None:
         """Add evaluations, replacing those of the same update and index."""
@@ -204,14 +209,29 @@ def tokens_text(tokens: Sequence[int]) -> str:
     return ",".join(str(int(token)) for token in tokens)
 
 
-def _lock(path: Path) -> sqlite3.Connection:
-    """Hold a file against other processes; the system lets go of it when this one dies."""
-    lock = sqlite3.connect(path, timeout=0.5, isolation_level=None)
-    try:
-        lock.execute("BEGIN EXCLUSIVE")
-    except sqlite3.OperationalError as error:
-        lock.close()
-        raise SearchError(
-            f"Another process is searching in {path.parent}. Wait for it, or use another folder."
-        ) from error
-    return lock
+class _Connection(sqlite3.Connection):
+    """A connection whose errors say which file and what to do."""
+
+    path = Path()
+
+    def execute(self, *arguments: Any) -> sqlite3.Cursor:
+        with self._errors():
+            return super().execute(*arguments)
+
+    def executemany(self, *arguments: Any) -> sqlite3.Cursor:
+        with self._errors():
+            return super().executemany(*arguments)
+
+    def __exit__(self, *arguments: Any) -> Literal[False]:
+        with self._errors():
+            return super().__exit__(*arguments)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise SearchError(
+                f"Cannot use {self.path} as the store of a search: {error}. Check that the disk "
+                "has room; if the file is damaged, start another run."
+            ) from error

@@ -7,6 +7,7 @@ in closed form, for shared ones fit no child. What was tried and what it is wort
 ``docs/decisions.md``, "The supernet"; the accuracies are below what a child reaches alone.
 """
 
+import hashlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -66,11 +67,11 @@ class SupernetAccuracy:
     """An accuracy source that trains a supernet when it is first asked.
 
     Args:
-        space: The networks to be judged; their own width and resolution do not matter.
+        space: The networks to be judged; the settings' width comes on top of their own.
         images: What is learned and judged on.
         settings: How.
-        checkpoint: Training is saved here and goes on from here, to the identical result; None
-            saves nothing.
+        folder: Training is saved here, in a file of its own for each description, and goes on from
+            there to the identical result; None saves nothing.
         progress: Called with (steps done, steps in all) while training.
 
     Raises:
@@ -83,11 +84,11 @@ class SupernetAccuracy:
         images: ImageSet,
         settings: SupernetSettings,
         *,
-        checkpoint: Path | None = None,
+        folder: Path | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
         self._space, self._images, self._settings = space, images, settings
-        self._checkpoint, self._progress = checkpoint, progress
+        self._progress = progress
         shapes = bank_shapes(
             lower(self._child(architecture))
             for _, architectures in space.part_architectures()
@@ -101,14 +102,21 @@ class SupernetAccuracy:
         rng = np.random.default_rng([settings.seed, 1])
         chosen = rng.permutation(len(images.train_labels))[: settings.n_calibration]
         self._calibration = tuple(part[torch.from_numpy(chosen)] for part in self._train)
-        if checkpoint is not None and checkpoint.exists():
-            self._load(checkpoint)
+        self._checkpoint = None
+        if folder is not None:
+            name = hashlib.sha256(self.description.encode()).hexdigest()[:16]
+            self._checkpoint = folder / f"supernet-{name}.pt"
+            if self._checkpoint.exists():
+                self._load(self._checkpoint)
 
     @property
     def description(self) -> str:
         """Data set and settings."""
         settings = " ".join(f"{name}={value}" for name, value in asdict(self._settings).items())
-        return f"supernet on {self._images.name}, space {self._space.name}: {settings}"
+        return (
+            f"supernet on {self._images.name}, space {self._space.name} with banks "
+            f"{self._banks.digest}: {settings}"
+        )
 
     def train(self) -> None:
         """Train up to ``n_steps``; goes on where it was interrupted."""

@@ -1,7 +1,65 @@
-"""Settings that all tests share."""
+"""Settings and fixtures that tests share."""
 
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
 from hypothesis import settings
 
 # No deadline: how long an example takes depends on the machine, not on what must be true.
 settings.register_profile("mnaslat", deadline=None)
 settings.load_profile("mnaslat")
+
+_CLI = Path(__file__).resolve().parent / "cli"
+
+
+class CommandLine:
+    """Runs ``mnaslat ARGUMENTS``.
+
+    Attributes:
+        small: Options that choose a space of a few dozen small layers.
+        environment: The tests' own modules can be imported by ``--accuracy module:function``.
+    """
+
+    small = ("--space", f"{_CLI / 'small_space.py'}:small", "--resolution", "32", "--width", "0.25")
+    environment = {**os.environ, "PYTHONPATH": str(_CLI), "PYTHONSAFEPATH": "1"}
+
+    def command(self, *arguments: str) -> list[str]:
+        """What has to be run."""
+        return [sys.executable, "-m", "mnaslat", *arguments]
+
+    def run(self, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+        """Run to the end and check the exit status."""
+        done = subprocess.run(
+            self.command(*arguments),
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == status, done.stderr
+        assert "Traceback" not in done.stderr
+        return done
+
+    def json(self, *arguments: str) -> Any:
+        """Run with ``--json`` and read what is printed."""
+        return json.loads(self.run(*arguments, "--json").stdout)
+
+
+@pytest.fixture(scope="session")
+def cli() -> CommandLine:
+    """The command line."""
+    return CommandLine()
+
+
+@pytest.fixture(scope="session")
+def calibrated(cli: CommandLine, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with the small space profiled and a predictor calibrated; do not write to it."""
+    workspace = tmp_path_factory.mktemp("calibrated")
+    cli.run("profile", *cli.small, "--workspace", str(workspace))
+    cli.run("calibrate", *cli.small, "--models", "3", "--workspace", str(workspace))
+    return workspace

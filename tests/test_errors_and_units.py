@@ -15,7 +15,6 @@ from mnaslat.units import format_duration, parse_duration_s
     ("child", "parent"),
     [
         (errors.DeviceError, errors.MnaslatError),
-        (errors.ModelFailed, errors.DeviceError),
         (errors.WorkspaceError, errors.MnaslatError),
         (errors.WorkspaceBusy, errors.WorkspaceError),
         (errors.ConfigurationMismatch, errors.MnaslatError),

@@ -10,6 +10,7 @@ from mnaslat.cli.options import open_device_of
 from mnaslat.cli.runs import find_run
 from mnaslat.cli.setup import calibration_graphs, fresh_networks, measure_networks
 from mnaslat.data.workspace import Workspace
+from mnaslat.errors import MnaslatError
 from mnaslat.predictors import CalibratedPredictor, prediction_errors
 from mnaslat.predictors.base import Floats
 from mnaslat.profiling.plan import NETWORKS
@@ -35,11 +36,19 @@ def evaluate_predictor(
 
     Beside ``prediction_errors``: ``repeatability``, the mean difference between the networks' first
     two rounds and the next two; ``coverage`` of the 90 % interval; the mean ``measured_share``.
+
+    Raises:
+        MnaslatError: If the space has too few networks.
     """
     precision = predictor.configuration.precision
     architectures = fresh_networks(
         space, precision, n_models, seed, known=calibration_graphs(predictor)
     )
+    if len(architectures) < n_models:
+        raise MnaslatError(
+            f"The space has only {len(architectures)} networks that the predictor was not "
+            f"calibrated on; ask for fewer than {n_models} with --models."
+        )
     measured = measure_networks(
         workspace, device, architectures, precision, plan=_EVALUATION, seed=seed + 1
     )
@@ -77,7 +86,7 @@ def repeatability(round_min_ms: tuple[tuple[float, ...], ...]) -> float:
 
 
 def validate_run(
-    workspace: Workspace, folder: Path | None, device: str, top: int
+    workspace: Workspace, folder: Path | None, device: str, top: int, space: str = ""
 ) -> list[dict[str, Any]]:
     """Measure the best networks of a run; what was measured before is read from the store.
 
@@ -86,13 +95,16 @@ def validate_run(
         folder: Of the run; None takes the newest.
         device: Name of the device; empty takes the one of the run's predictor.
         top: How many networks.
+        space: A space in a Python file that the run may be read with.
     """
-    run = find_run(workspace, folder)
-    candidates = run.best_candidates(top)
+    run = find_run(workspace, folder, space)
+    candidates = run.candidates()[:top]
+    configuration = run.predictor.configuration
     measured = measure_networks(
         workspace,
-        open_device_of(run.predictor.configuration, device),
+        open_device_of(configuration, device),
         [each.architecture for each in candidates],
+        configuration.precision,
     )
     return [
         {

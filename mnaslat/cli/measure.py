@@ -20,6 +20,7 @@ from mnaslat.cli.options import (
     SeedOption,
     SpaceOption,
     ThreadsOption,
+    TrustedSpaceOption,
     WidthOption,
     WorkspaceOption,
     open_device,
@@ -199,6 +200,7 @@ def validate(
     ] = None,
     device: PredictorsDeviceOption = "",
     top: Annotated[int, typer.Option("--top", min=1, help="Networks to measure.")] = 10,
+    space: TrustedSpaceOption = "",
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     json: JsonOption = False,
 ) -> None:
@@ -209,7 +211,7 @@ def validate(
     from mnaslat.cli.evaluation import validate_run
 
     place = open_workspace(workspace)
-    rows = validate_run(place, run, device, top)
+    rows = validate_run(place, run, device, top, space)
     if json:
         print_json(rows)
         return

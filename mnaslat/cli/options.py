@@ -26,6 +26,10 @@ DeviceOption = Annotated[
 SpaceOption = Annotated[
     str, typer.Option("--space", help="mnasnet, mnasnet-paper, or FILE.py:FUNCTION.")
 ]
+TrustedSpaceOption = Annotated[
+    str,
+    typer.Option("--space", help="FILE.py:FUNCTION of the run, if it has one and you trust it."),
+]
 ResolutionOption = Annotated[
     int, typer.Option("--resolution", min=8, max=1024, help="Pixels of the square input.")
 ]
@@ -76,7 +80,9 @@ def open_device(name: str, threads: int = 1, cores: str = "any") -> "HostDevice"
             param_hint="--device",
         )
     with usage("--cores"):
-        pinned = () if cores in ("any", "big") else tuple(int(core) for core in cores.split(","))
+        if cores != "any" and not all(core.isdigit() for core in cores.split(",")):
+            raise ValueError(f"{cores!r} is not a list of cores; write any, 1, or 0,1.")
+        pinned = () if cores == "any" else tuple(int(core) for core in cores.split(","))
         return HostDevice(threads=threads, cores=pinned)
 
 
@@ -114,7 +120,7 @@ def read_architecture(text: str, space: "SearchSpace", resolution: int | None) -
         if text.endswith(".json"):
             architecture = _read_architecture_file(Path(text), Architecture)
         elif text.replace(",", "").replace(" ", "").isdigit() and "," in text:
-            return space.decode(np.array([int(token) for token in text.split(",")]))
+            architecture = space.decode(np.array([int(token) for token in text.split(",")]))
         else:
             architecture = zoo.load_network(text)
     return architecture if resolution is None else replace(architecture, resolution=resolution)

@@ -1,8 +1,7 @@
-"""What a report says about a latency table, a predictor or a search run."""
+"""What a report says about a latency table or a predictor."""
 
 import time
 from collections.abc import Mapping
-from pathlib import Path
 
 import mnaslat
 from mnaslat.cli.report_data import (
@@ -11,41 +10,12 @@ from mnaslat.cli.report_data import (
     TableRow,
     TableSection,
 )
-from mnaslat.cli.setup import find_predictor
 from mnaslat.data.measurement import Configuration
 from mnaslat.data.table import LatencyTable
-from mnaslat.data.workspace import Workspace
-from mnaslat.errors import MnaslatError
 from mnaslat.graph import Graph
 from mnaslat.predictors import CalibratedPredictor
 from mnaslat.profiling.plan import LAYERS
 from mnaslat.space import load_space, space_names
-
-
-def report_page(workspace: Workspace, source: Path | None) -> ReportPage:
-    """The page for a run folder, predictor file or table file; left out, the newest there is.
-
-    Raises:
-        MnaslatError: If there is nothing to report on, or the source is none of the three.
-    """
-    if source is None:
-        newest_run, newest_predictor = workspace.newest_run(), workspace.newest_predictor()
-        source = newest_run or newest_predictor
-        if source is None:
-            raise MnaslatError(
-                f"There is nothing to report in workspace {workspace.path} yet. Run `mnaslat "
-                "profile` first, or name a run folder, predictor or table."
-            )
-    if not source.exists():
-        raise MnaslatError(f"There is no {source}. Name a run folder, a predictor or a table file.")
-    if source.is_dir():
-        from mnaslat.cli.run_report import run_page
-
-        return run_page(workspace, source)
-    if source.suffix == ".json":
-        return table_page(LatencyTable.load(source), source.name)
-    predictor, path = find_predictor(workspace, source)
-    return predictor_page(predictor, path.name)
 
 
 def table_page(table: LatencyTable, name: str) -> ReportPage:

@@ -1,17 +1,22 @@
 """The command that writes a report."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mnaslat.cli.options import (
     DEFAULT_WORKSPACE,
     JsonOption,
+    TrustedSpaceOption,
     WorkspaceOption,
     open_workspace,
     print_json,
 )
+
+if TYPE_CHECKING:
+    from mnaslat.cli.report_data import ReportPage
+    from mnaslat.data.workspace import Workspace
 
 
 def report(
@@ -25,6 +30,7 @@ def report(
     output: Annotated[Path, typer.Option("--output", "-o", help="HTML file to write.")] = Path(
         "report.html"
     ),
+    space: TrustedSpaceOption = "",
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     json: JsonOption = False,
 ) -> None:
@@ -32,10 +38,9 @@ def report(
 
     Example: mnaslat report --output report.html
     """
-    from mnaslat.cli.report_content import report_page
     from mnaslat.cli.report_page import write_report
 
-    page = report_page(open_workspace(workspace), source)
+    page = _page(open_workspace(workspace), source, space)
     write_report(page, output)
     if json:
         print_json({"report": str(output), "headline": list(page.headline)})
@@ -43,6 +48,29 @@ def report(
     for sentence in page.headline:
         print(sentence)
     print(f"Report: {output}")
+
+
+def _page(workspace: "Workspace", source: Path | None, space: str) -> "ReportPage":
+    from mnaslat.cli.report_content import predictor_page, table_page
+    from mnaslat.cli.run_report import run_page
+    from mnaslat.cli.runs import find_run
+    from mnaslat.data.table import LatencyTable
+    from mnaslat.errors import MnaslatError
+    from mnaslat.predictors import load_predictor
+
+    source = source or workspace.newest_run() or workspace.newest_predictor()
+    if source is None:
+        raise MnaslatError(
+            f"There is nothing to report in workspace {workspace.path} yet. Run `mnaslat "
+            "profile` first, or name a run folder, predictor or table."
+        )
+    if not source.exists():
+        raise MnaslatError(f"There is no {source}. Name a run folder, a predictor or a table file.")
+    if source.is_dir():
+        return run_page(find_run(workspace, source, space))
+    if source.suffix == ".json":
+        return table_page(LatencyTable.load(source), source.name)
+    return predictor_page(load_predictor(source), source.name)
 
 
 REPORTS = (report,)

@@ -1,7 +1,6 @@
 """What a report says about a search run."""
 
-import json
-from pathlib import Path
+import statistics
 
 from mnaslat.cli.report_content import (
     calibration_points,
@@ -20,22 +19,20 @@ from mnaslat.cli.report_data import (
     RewardPoint,
     Winner,
 )
-from mnaslat.cli.runs import Run, find_run
-from mnaslat.data.workspace import Workspace
-from mnaslat.search.pareto import pareto_front
-from mnaslat.search.result import Candidate, choose_winner
+from mnaslat.cli.runs import Run
+from mnaslat.search.result import Candidate, choose_winner, front_of
 from mnaslat.search.store import UpdateRecord, Validation
 
 _MAX_POINTS = 3000  # of the chart; a search may have evaluated many more
 
 
-def run_page(workspace: Workspace, folder: Path) -> ReportPage:
+def run_page(run: Run) -> ReportPage:
     """The page of a run, finished or not."""
-    run = find_run(workspace, folder)
+    folder = run.folder
     store = run.store()
     validations, updates = store.validations(), store.updates()
     store.close()
-    candidates = run.best_candidates(_MAX_POINTS)
+    candidates = run.candidates()
     if not candidates:
         return ReportPage(
             title=f"Search {folder.name}", headline=("The search has evaluated nothing yet.",)
@@ -51,7 +48,7 @@ def run_page(workspace: Workspace, folder: Path) -> ReportPage:
             ("Target", f"{target_ms:.3g} ms"),
             ("Reward", f"alpha {run.settings.reward.alpha:g}, beta {run.settings.reward.beta:g}"),
             ("Space", f"{run.settings.space} at {run.settings.resolution} px"),
-            ("Accuracy", str(run.options["request"]["accuracy"])),
+            ("Accuracy", str(run.request["accuracy"])),
             ("Seed", str(run.settings.seed)),
             ("Correction", correction_text(predictor)),
             *made_facts(),
@@ -77,11 +74,11 @@ def _headline(run: Run, winner: Candidate, validations: list[Validation]) -> tup
     ]
     if not run.finished:
         sentences.append("The search is not finished: the same command goes on with it.")
-    errors = sorted(abs(each.predicted_ms / each.measured_ms - 1.0) for each in validations)
+    errors = [abs(each.predicted_ms / each.measured_ms - 1.0) for each in validations]
     if errors:
         sentences.append(
             f"{len(errors)} candidates were measured on the device; predictions made before were "
-            f"off by {errors[len(errors) // 2]:.1%} (median)."
+            f"off by {statistics.median(errors):.1%} (median)."
         )
     return tuple(sentences)
 
@@ -108,19 +105,23 @@ def _validation_point(validation: Validation) -> LatencyPoint:
 
 
 def _front(candidates: list[Candidate], target_ms: float) -> Front:
-    accuracy = [each.accuracy for each in candidates]
-    latency_ms = [each.latency_ms for each in candidates]
-    on_front = set(pareto_front(accuracy, latency_ms))
+    front = {each.tokens for each in front_of(candidates)}
+    # The front and the measured ones are always drawn; of the others the best by reward.
+    drawn = [
+        each
+        for index, each in enumerate(candidates)
+        if index < _MAX_POINTS or each.tokens in front or each.measured_ms is not None
+    ]
     return Front(
         points=tuple(
             FrontPoint(
-                label=json.dumps(each.tokens)[1:-1],
+                label=each.tokens,
                 accuracy=each.accuracy,
                 latency_ms=each.latency_ms,
                 measured=each.measured_ms is not None,
-                on_front=index in on_front,
+                on_front=each.tokens in front,
             )
-            for index, each in enumerate(candidates)
+            for each in drawn
         ),
         target_ms=target_ms,
     )

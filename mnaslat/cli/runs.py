@@ -5,19 +5,20 @@ import os
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from mnaslat.architecture import Architecture
 from mnaslat.data.workspace import Workspace
 from mnaslat.errors import SearchError
 from mnaslat.predictors import CalibratedPredictor, load_predictor
-from mnaslat.search.result import Candidate
+from mnaslat.search.result import Candidate, candidates_of
 from mnaslat.search.reward import RewardSettings
 from mnaslat.search.settings import SearchSettings
 from mnaslat.search.store import SearchStore
-from mnaslat.space import SearchSpace
+from mnaslat.space import SearchSpace, space_names
 
 _FORMAT = 1
 
@@ -27,7 +28,9 @@ class Run:
     """A run folder: ``run.json`` with the options, the predictor it was started with, results."""
 
     folder: Path
-    options: Mapping[str, Any]
+    request: Mapping[str, Any]  # what the user asked for; the same request goes on with the run
+    settings: SearchSettings
+    trusted_space: str = ""  # a space in a Python file that may be run
 
     @property
     def finished(self) -> bool:
@@ -45,14 +48,19 @@ class Run:
         return load_predictor(self.predictor_path)
 
     @cached_property
-    def settings(self) -> SearchSettings:
-        """The settings of the search."""
-        content = dict(self.options["settings"])
-        return SearchSettings(reward=RewardSettings(**content.pop("reward")), **content)
-
-    @cached_property
     def space(self) -> SearchSpace:
-        """The space that is searched."""
+        """The space that is searched.
+
+        Raises:
+            SearchError: If it is in a Python file that the user has not named: reading somebody's
+                run must not run their code.
+        """
+        name = self.settings.space
+        if name not in space_names() and name != self.trusted_space:
+            raise SearchError(
+                f"The run in {self.folder} searches a space from a Python file. If you trust the "
+                f"file, allow it to be run with --space {name}"
+            )
         return self.settings.load_space()
 
     def store(self) -> SearchStore:
@@ -62,32 +70,23 @@ class Run:
             raise SearchError(f"The run in {self.folder} has not begun: start it again.")
         return SearchStore(path, read_only=True)
 
-    def best_candidates(self, n: int) -> list[Candidate]:
-        """The ``n`` networks with the highest reward."""
+    def candidates(self) -> list[Candidate]:
+        """Every network evaluated so far, the one with the highest reward first."""
         store = self.store()
-        evaluations = sorted(store.evaluations(), key=lambda each: -each.reward)
-        measured = {each.tokens: each.measured_ms for each in store.validations()}
+        evaluations, validations = store.evaluations(), store.validations()
         store.close()
-        newest = {each.tokens: each for each in reversed(evaluations)}
-        best = sorted(newest.values(), key=lambda each: -each.reward)[:n]
-        return [
-            Candidate(
-                tokens=each.tokens,
-                architecture=self.space.decode([int(token) for token in each.tokens.split(",")]),
-                accuracy=each.accuracy,
-                reward=each.reward,
-                predicted_ms=each.predicted_ms,
-                measured_ms=measured.get(each.tokens),
-            )
-            for each in best
-        ]
+        found = candidates_of(evaluations, validations, self._architecture)
+        return sorted(found, key=lambda each: -each.reward)
+
+    def _architecture(self, tokens: str) -> Architecture:
+        return self.space.decode([int(token) for token in tokens.split(",")])
 
 
-def find_run(workspace: Workspace, folder: Path | None) -> Run:
+def find_run(workspace: Workspace, folder: Path | None, trusted_space: str = "") -> Run:
     """The run in a folder, else the workspace's newest.
 
     Raises:
-        SearchError: If there is none.
+        SearchError: If there is none, or it cannot be read.
     """
     found = folder or workspace.newest_run()
     if found is None:
@@ -95,15 +94,18 @@ def find_run(workspace: Workspace, folder: Path | None) -> Run:
             f"There is no search run in workspace {workspace.path} yet. Start one with `mnaslat "
             "search`."
         )
-    return _read(found)
+    return replace(_read(found), trusted_space=trusted_space)
 
 
 def unfinished_run(workspace: Workspace, request: Mapping[str, Any]) -> Run | None:
     """The newest unfinished run that was started with the same request."""
     for path in sorted(workspace.runs.glob("*/run.json"), reverse=True):
-        run = _read(path.parent)
-        if not run.finished and run.options["request"] == dict(request):
-            return run
+        try:
+            run = _read(path.parent)
+        except SearchError:  # damaged or of another version: no reason not to start a new one
+            continue
+        if not run.finished and run.request == request:
+            return replace(run, trusted_space=run.settings.space)  # the user has just named it
     return None
 
 
@@ -111,7 +113,7 @@ def new_run(
     workspace: Workspace,
     name: str,
     request: Mapping[str, Any],
-    settings: Mapping[str, Any],
+    settings: SearchSettings,
     predictor: Path,
 ) -> Run:
     """Make a run folder; ``run.json`` is written last, so that a folder with one is whole.
@@ -120,23 +122,24 @@ def new_run(
         workspace: Where runs are kept.
         name: Of the folder; empty makes one from the time.
         request: What the user asked for; the same request goes on with the run.
-        settings: Of the search, as plain data.
+        settings: Of the search.
         predictor: File that is copied into the run.
 
     Raises:
         SearchError: If the folder holds a run already.
     """
-    folder = workspace.runs / (re.sub(r"[^\w.-]", "_", name) or time.strftime("%Y%m%d-%H%M%S"))
+    folder = workspace.runs / (re.sub(r"[^\w-]", "_", name) or time.strftime("%Y%m%d-%H%M%S"))
     if (folder / "run.json").exists():
         raise SearchError(
             f"There is a run in {folder} already, started with other options. Choose another "
             "--run, or none."
         )
     folder.mkdir(parents=True, exist_ok=True)
-    run = Run(folder, {"format": _FORMAT, "request": dict(request), "settings": dict(settings)})
+    run = Run(folder, request, settings, trusted_space=settings.space)
     run.predictor_path.write_bytes(predictor.read_bytes())
+    content = {"format": _FORMAT, "request": dict(request), "settings": asdict(settings)}
     partial = folder / "run.json.partial"
-    partial.write_text(json.dumps(run.options, indent=1) + "\n", encoding="utf-8")
+    partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     os.replace(partial, folder / "run.json")
     return run
 
@@ -144,11 +147,11 @@ def new_run(
 def _read(folder: Path) -> Run:
     path = folder / "run.json"
     try:
-        options = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["format"] != _FORMAT:
+            raise ValueError(f"it has format {content['format']!r}, not {_FORMAT}")
+        settings = dict(content["settings"])
+        reward = RewardSettings(**settings.pop("reward"))
+        return Run(folder, dict(content["request"]), SearchSettings(reward=reward, **settings))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise SearchError(f"{folder} is not the folder of a search run: {error}.") from None
-    if not isinstance(options, dict) or options.get("format") != _FORMAT:
-        raise SearchError(
-            f"The run in {folder} was made by another version of mnaslat. Start a new one."
-        )
-    return Run(folder, options)

@@ -2,7 +2,6 @@
 
 import math
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from mnaslat.predictors.base import Floats
     from mnaslat.profiling.device import Device
     from mnaslat.search.result import SearchResult
+    from mnaslat.search.settings import SearchSettings
 
 # The default target is what this network takes on the device: a searched network should beat it.
 _REFERENCE = "mnasnet-a1"
@@ -117,10 +117,12 @@ def search(
     else:
         _say(f"Going on with the unfinished run in {found.folder}.")
     result = _run(place, found)
+    (prediction,) = found.predictor.predict([result.winner.architecture])
+    share = prediction.measured_share
     if json:
-        print_json({"run": str(found.folder), **result.to_json()})
+        print_json({"run": str(found.folder), "measured_share": share, **result.to_json()})
         return
-    _print_result(found.folder, result)
+    _print_result(found.folder, result, share)
 
 
 def _predictor_path(
@@ -133,7 +135,7 @@ def _predictor_path(
     return find_predictor(workspace, path)[1]
 
 
-def _settings(predictor: Path, request: dict[str, Any]) -> dict[str, Any]:
+def _settings(predictor: Path, request: dict[str, Any]) -> "SearchSettings":
     from dataclasses import replace
 
     from mnaslat import zoo
@@ -156,7 +158,7 @@ def _settings(predictor: Path, request: dict[str, Any]) -> dict[str, Any]:
     make = RewardSettings.hard if request["reward"] == "hard" else RewardSettings.soft
     with usage("--preset"):
         preset(request["preset"])
-    settings = SearchSettings(
+    return SearchSettings(
         reward=make(target_ms=target_ms),
         space=space,
         width=width,
@@ -167,7 +169,6 @@ def _settings(predictor: Path, request: dict[str, Any]) -> dict[str, Any]:
         preset=request["preset"],
         validate_every=max(1, request["validate_every"]),
     )
-    return asdict(settings)
 
 
 def _run(workspace: "Workspace", run: "Run") -> "SearchResult":
@@ -181,7 +182,7 @@ def _run(workspace: "Workspace", run: "Run") -> "SearchResult":
     # The controller and the supernet's children are small: a second thread costs more than it
     # brings, and on a busy computer many times more. It also keeps the device's other core free.
     torch.set_num_threads(1)
-    request, settings = run.options["request"], run.settings
+    request, settings = run.request, run.settings
     validator = None
     if request["validate_every"]:
         device = open_device_of(run.predictor.configuration, request["device"])
@@ -190,7 +191,7 @@ def _run(workspace: "Workspace", run: "Run") -> "SearchResult":
         source = accuracy_source(
             request["accuracy"],
             run.space,
-            folder=workspace.path / "supernets" / _file_name(f"{run.space.name}-{settings.seed}"),
+            folder=workspace.path / "supernets",
             seed=settings.seed,
             progress=_training_progress(update),
         )
@@ -236,7 +237,7 @@ class _DeviceValidator:
         return np.array(measured.latency_ms)
 
 
-def _print_result(folder: Path, result: "SearchResult") -> None:
+def _print_result(folder: Path, result: "SearchResult", measured_share: float) -> None:
     winner, target_ms = result.winner, result.settings.reward.target_ms
     measured = (
         "not measured" if winner.measured_ms is None else f"{winner.measured_ms:.3g} ms measured"
@@ -244,6 +245,7 @@ def _print_result(folder: Path, result: "SearchResult") -> None:
     verdict = "The best network at" if result.meets_target else "No network reached"
     print(f"{verdict} {target_ms:.3g} ms{'' if result.meets_target else '; the fastest'}:")
     print(f"  accuracy {winner.accuracy:.4f}, {winner.predicted_ms:.3g} ms predicted, {measured}")
+    print(f"  {measured_share:.0%} of the prediction rests on layers that were measured")
     for block in winner.architecture.blocks:
         print(f"  {block}")
     print("The Pareto front, fastest first:")
@@ -251,10 +253,6 @@ def _print_result(folder: Path, result: "SearchResult") -> None:
         how = "predicted" if candidate.measured_ms is None else "measured"
         print(f"  {candidate.latency_ms:8.3f} ms {how:9}  accuracy {candidate.accuracy:.4f}")
     print(f"Run: {folder} (result.json, winner.json, winner.tflite)\nNext: mnaslat report")
-
-
-def _file_name(text: str) -> str:
-    return "".join(letter if letter.isalnum() or letter in "-." else "_" for letter in text)
 
 
 def _say(text: str) -> None:

@@ -18,6 +18,7 @@ from mnaslat.errors import DeviceError, MnaslatError, PredictorFileError
 from mnaslat.graph import Graph, Precision
 from mnaslat.lowering import lower
 from mnaslat.predictors import CalibratedPredictor, TablePredictor, load_predictor, save_predictor
+from mnaslat.predictors.kernel_model import MIN_LAYERS
 from mnaslat.profiling.ordering import most_useful_first
 from mnaslat.profiling.plan import LAYERS, NETWORKS, TimingPlan
 from mnaslat.profiling.sweep import Job, Progress, SweepResult, sweep
@@ -127,6 +128,11 @@ def calibrate_predictor(
 ) -> tuple[CalibratedPredictor, Path]:
     """Measure random networks of a space, fit the correction, and save the predictor."""
     table = read_table(workspace, device, precision)
+    if len(table) < MIN_LAYERS:
+        raise MnaslatError(
+            f"Only {len(table)} layers are measured; a predictor needs at least {MIN_LAYERS}. Go "
+            "on with `mnaslat profile` for longer."
+        )
     rng = np.random.default_rng(seed)
     architectures = [space.decode(row) for row in space.sample(n_models, rng)]
     measured = measure_networks(workspace, device, architectures, precision, seed=seed)

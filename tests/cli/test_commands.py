@@ -53,7 +53,7 @@ def test_a_model_by_its_tokens_and_by_its_file(cli: Any, tmp_path: Path) -> None
 
 def test_space_prints_its_size(cli: Any) -> None:
     assert cli.json("space", "mnasnet-paper")["size"] == 432**7
-    assert "2.82e+18" in cli.run("space", "mnasnet-paper").stdout
+    assert "2.81e+18" in cli.run("space", "mnasnet-paper").stdout
 
 
 def test_devices_names_the_host(cli: Any) -> None:
@@ -78,7 +78,7 @@ def test_devices_names_the_host(cli: Any) -> None:
         (("search", "--reward", "greedy"), "is not a reward"),
         (("search", "--preset", "nope"), "No preset"),
         (("export", "mnasnet-a1", "--format", "onnx", "-o", "x"), "is not a format"),
-        (("calibrate", "--models", "1"), "1"),
+        (("calibrate", "--models", "1"), "greater than or equal to 3"),
     ],
 )  # fmt: skip
 def test_a_wrong_argument_is_a_usage_error(

@@ -89,7 +89,7 @@ def test_two_sweeps_in_one_workspace_do_not_mix(cli: Any, calibrated: Path, tmp_
     workspace = _copy(calibrated, tmp_path)
     with Workspace(Path(workspace)).lock("host"):
         second = cli.run("profile", *cli.small, "--workspace", workspace, status=1)
-    assert "is in use in workspace" in second.stderr
+    assert "is in use by process" in second.stderr
 
 
 def test_another_configuration_is_refused(cli: Any, calibrated: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from mnaslat.architecture import Architecture
-from mnaslat.errors import SearchError
+from mnaslat.errors import SearchError, WorkspaceBusy
 from mnaslat.search.reward import RewardSettings, mnasnet_reward
 from mnaslat.search.run import Search, SearchProgress
 from mnaslat.search.settings import SearchSettings
@@ -366,7 +366,7 @@ def test_a_folder_of_another_problem_is_refused(tmp_path: Path) -> None:
 def test_two_searches_in_one_folder_are_refused(tmp_path: Path) -> None:
     with (
         Search(small_problem(), SETTINGS, tmp_path),
-        pytest.raises(SearchError, match="Another process is searching"),
+        pytest.raises(WorkspaceBusy, match="is in use by process"),
     ):
         Search(small_problem(), SETTINGS, tmp_path)
 
@@ -381,7 +381,7 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
     (other / "search.sqlite").write_bytes(b"no database" * 100)
-    with pytest.raises(SearchError, match="not the store of a search"):
+    with pytest.raises(SearchError, match="as the store of a search"):
         Search(small_problem(), SETTINGS, other)
 
 

@@ -124,12 +124,11 @@ def test_an_interrupted_training_ends_in_the_identical_supernet(
 
     undisturbed = SupernetAccuracy(tiny_space(), digits, SETTINGS)
     undisturbed.train()
-    path = tmp_path / "supernet.pt"
     with pytest.raises(Stopped):
-        SupernetAccuracy(tiny_space(), digits, SETTINGS, checkpoint=path, progress=stop).train()
+        SupernetAccuracy(tiny_space(), digits, SETTINGS, folder=tmp_path, progress=stop).train()
     seen: list[int] = []
     resumed = SupernetAccuracy(
-        tiny_space(), digits, SETTINGS, checkpoint=path, progress=lambda done, _: seen.append(done)
+        tiny_space(), digits, SETTINGS, folder=tmp_path, progress=lambda done, _: seen.append(done)
     )
     resumed.train()
     assert seen == list(range(26, 61))
@@ -140,16 +139,26 @@ def test_an_interrupted_training_ends_in_the_identical_supernet(
     assert np.array_equal(resumed.evaluate(networks()), undisturbed.evaluate(networks()))
 
 
-def test_a_checkpoint_of_other_settings_or_damaged_is_refused(
+def test_supernets_of_other_settings_or_spaces_have_files_of_their_own(
     digits: ImageSet, tmp_path: Path
 ) -> None:
-    path = tmp_path / "supernet.pt"
-    SupernetAccuracy(tiny_space(), digits, replace(SETTINGS, n_steps=1), checkpoint=path).train()
-    with pytest.raises(SearchError, match="of other settings"):
-        SupernetAccuracy(tiny_space(), digits, SETTINGS, checkpoint=path)
+    once = replace(SETTINGS, n_steps=1)
+    SupernetAccuracy(tiny_space(), digits, once, folder=tmp_path).train()
+    SupernetAccuracy(tiny_space(), digits, replace(once, seed=1), folder=tmp_path).train()
+    wide = load_space("mnasnet", width=0.1)
+    narrow = replace(wide, build=load_space("mnasnet", width=0.05).build)
+    for space in (wide, narrow):  # of one name
+        SupernetAccuracy(space, digits, once, folder=tmp_path).train()
+    assert len(list(tmp_path.glob("supernet-*.pt"))) == 4
+
+
+def test_a_damaged_checkpoint_is_refused(digits: ImageSet, tmp_path: Path) -> None:
+    once = replace(SETTINGS, n_steps=1)
+    SupernetAccuracy(tiny_space(), digits, once, folder=tmp_path).train()
+    (path,) = tmp_path.glob("supernet-*.pt")
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(SearchError, match="is damaged"):
-        SupernetAccuracy(tiny_space(), digits, SETTINGS, checkpoint=path)
+        SupernetAccuracy(tiny_space(), digits, once, folder=tmp_path)
 
 
 def test_ridge_classifier_worked_out_by_hand() -> None:
