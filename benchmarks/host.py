@@ -40,11 +40,12 @@ from mnaslat.search.run import Search
 from mnaslat.search.settings import SearchSettings
 from mnaslat.search.store import SearchStore
 from mnaslat.space import SearchSpace
-from mnaslat.tflite import write_tflite
+from mnaslat.tflite import random_weights, write_tflite
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKSPACE = ROOT / "bench-workspace"
-SEEDS = (0, 1, 2)  # of the evaluation networks
+SEEDS = (10, 11, 12)  # of the evaluation networks; 0 to 2 were looked at while the correction
+#                      was made
 N_EVALUATION, N_CALIBRATION = 30, 20
 
 
@@ -100,46 +101,69 @@ def writing() -> list[Result]:
         for row in space.sample(10, np.random.default_rng(0))
         for layer in mnaslat.lower(space.decode(row)).layer_graphs()
     ]
-    per_layer_ms = [fastest_ms(partial(write_tflite, layer), 5) for layer in layers]
+    per_layer_ms = [
+        fastest_ms(partial(write_tflite, layer, random_weights(layer)), 5) for layer in layers
+    ]
+    heaviest_mb = max(layer.layers[0].n_weights for layer in layers) * 4 / 1e6
+    note = f"the heaviest layer has {heaviest_mb:.0f} MB of weights"
     graph = mnaslat.lower(mnaslat.load_network("mnasnet-a1"))
     weights = Network(graph).eval().folded_weights()
     a1_ms = fastest_ms(lambda: write_tflite(graph, weights))
     return [
         Result("write a layer", "ms, median", statistics.median(per_layer_ms), 5, "lower", (0,)),
-        Result("write a layer", "ms, slowest", max(per_layer_ms), 5, "lower", (0,)),
+        Result("write a layer", "ms, slowest", max(per_layer_ms), 5, "lower", (0,), note),
         Result("write MnasNet-A1", "ms", a1_ms, 60, "lower"),
     ]
 
 
 def parity() -> list[Result]:
     """Torch against the runtime on whole networks at 224 pixels."""
+    space = mnaslat.load_space("mnasnet")
+    released = [mnaslat.load_network("mnasnet-a1"), mnaslat.load_network("mnasnet-b1")]
+    drawn = [space.decode(row) for row in space.sample(20, np.random.default_rng(1))]
+    results = []
+    for name, architectures in (("A1 and B1", released), ("20 random networks", drawn)):
+        errors = np.array([_parity_errors(each) for each in architectures])
+        note = (
+            f"median {np.median(errors[:, 0]):.2g}; torch in single against double precision "
+            f"reaches {errors[:, 1].max():.2g}"
+        )
+        worst = float(errors[:, 0].max())
+        task = f"parity of {name} at 224 px"
+        metric = "RMS difference / RMS deviation over inputs, worst"
+        results.append(Result(task, metric, worst, 1e-4, "lower", (0, 1), note))
+    return results
+
+
+def _parity_errors(architecture: Architecture) -> tuple[float, float]:
+    """Of the runtime, and of torch's own rounding."""
     from ai_edge_litert.interpreter import Interpreter
 
-    space = mnaslat.load_space("mnasnet")
-    architectures = [mnaslat.load_network("mnasnet-a1"), mnaslat.load_network("mnasnet-b1")]
-    architectures += [space.decode(row) for row in space.sample(20, np.random.default_rng(1))]
-    worst = 0.0
     torch.manual_seed(0)
-    for architecture in architectures:
-        graph = mnaslat.lower(architecture)
-        network = Network(graph).eval()
-        images = torch.randn(16, 3, 224, 224)
-        with torch.no_grad():
-            # Batch norm as data leaves it: else the output hardly depends on the input.
-            run_graph(graph, images, network.op_weights(), training=True, momentum=1.0)
-            expected = network(images[:4]).numpy()
-        interpreter = Interpreter(model_content=write_tflite(graph, network.folded_weights()))
-        interpreter.allocate_tensors()
-        found = []
-        for image in images[:4].permute(0, 2, 3, 1).contiguous().numpy():
-            interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image[None])
-            interpreter.invoke()
-            found.append(interpreter.get_tensor(interpreter.get_output_details()[0]["index"])[0])
-        difference = np.stack(found) - expected
-        deviation = float(np.sqrt((expected.std(axis=0) ** 2).mean()))
-        worst = max(worst, float(np.sqrt((difference**2).mean())) / deviation)
-    task = "parity of A1, B1 and 20 random networks at 224 px"
-    return [Result(task, "RMS difference / RMS deviation, worst", worst, 1e-4, "lower", (0, 1))]
+    graph = mnaslat.lower(architecture)
+    network = Network(graph).eval()
+    coarse = torch.nn.functional.interpolate(torch.randn(24, 3, 7, 7), scale_factor=32)
+    images = coarse + 0.5 * torch.randn(24, 3, 224, 224)
+    tested = images[:8]
+    with torch.no_grad():
+        # Batch norm as data leaves it: else the output hardly depends on the input.
+        run_graph(graph, images, network.op_weights(), training=True, momentum=1.0)
+        expected = network(tested).numpy()
+        content = write_tflite(graph, network.folded_weights())
+        exact = network.double()(tested.double()).numpy()
+    interpreter = Interpreter(model_content=content)
+    interpreter.allocate_tensors()
+    found = []
+    for image in tested.permute(0, 2, 3, 1).contiguous().numpy():
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image[None])
+        interpreter.invoke()
+        found.append(interpreter.get_tensor(interpreter.get_output_details()[0]["index"])[0])
+    deviation = float(np.sqrt((expected.std(axis=0) ** 2).mean()))
+
+    def error(difference: Floats) -> float:
+        return float(np.sqrt((difference**2).mean())) / deviation
+
+    return error(np.stack(found) - expected), error(expected - exact)
 
 
 def measuring() -> list[Result]:

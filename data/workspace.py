@@ -68,7 +68,7 @@ class Workspace:
         """
         safe = re.sub(r"[^A-Za-z0-9._-]", "_", name)
         path = self.path / "locks" / f"{safe}.lock"
-        with exclusive(path, f"{name}, in workspace {self.path},", "use another --workspace"):
+        with exclusive(path, name, f"use another workspace than {self.path}"):
             yield
 
 

@@ -156,6 +156,16 @@ class LoweredLayer:
             shaped.append(ShapedOp(op=op, inputs=inputs, output=shapes[-1]))
         return tuple(shaped)
 
+    @cached_property
+    def n_weights(self) -> int:
+        """Elements of all weights."""
+        return sum(math.prod(each.weight_shape) for each in self.shaped_ops if each.weight_shape)
+
+    @cached_property
+    def n_outputs(self) -> int:
+        """Elements of all outputs of ops."""
+        return sum(math.prod(each.output) for each in self.shaped_ops)
+
     @property
     def output_shape(self) -> Shape:
         """Shape of the layer's output."""

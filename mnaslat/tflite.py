@@ -24,6 +24,7 @@ _ACTIVATIONS = {
     "relu": schema.ActivationFunctionType.RELU,
     "relu6": schema.ActivationFunctionType.RELU6,
 }
+_POOL = 2**18
 _CODES = {
     "conv": _BUILTIN.CONV_2D,
     "dwconv": _BUILTIN.DEPTHWISE_CONV_2D,
@@ -98,7 +99,10 @@ def _random_weight(
     fan_in = int(np.prod(shape)) // shaped.output[-1]
     gain = 2.0 if shaped.op.activation else 1.0  # a ReLU halves the mean square
     limit = np.float32((3.0 * gain / (fan_in * input_mean_square)) ** 0.5)
-    weight = (rng.random(shape, dtype=np.float32) * 2 - 1) * limit
+    n_weights = int(np.prod(shape))
+    # Millions of weights repeat a pool: drawing them all takes longer than writing the file.
+    weight = np.resize(rng.random(min(n_weights, _POOL), dtype=np.float32) * 2 - 1, shape)
+    weight *= limit
     return weight, np.zeros(shaped.output[-1], np.float32)
 
 
@@ -173,7 +177,7 @@ class _Writer:
         size = sum(len(buffer.data) for buffer in self._buffers if buffer.data is not None)
         builder = flatbuffers.Builder(size + 65536)
         builder.Finish(model.Pack(builder), b"TFL3")
-        return bytes(builder.Output())
+        return bytes(memoryview(builder.Bytes)[builder.Head() :])  # Output() would copy once more
 
     def _weights(self, name: str, shaped: ShapedOp, own: Weights | None) -> list[int]:
         if own is None or own[0].shape != shaped.weight_shape:

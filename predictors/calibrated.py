@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import overload
 
 import numpy as np
@@ -10,35 +9,18 @@ import numpy as np
 from mnaslat.data.measurement import Configuration
 from mnaslat.graph import Graph
 from mnaslat.predictors.base import Floats, Network, Prediction, as_graphs
+from mnaslat.predictors.correction import Correction, choose_correction, folds, sizes_mb
 from mnaslat.predictors.evaluation import Errors, prediction_errors
 from mnaslat.predictors.table_predictor import TablePredictor
 
 _MIN_NETWORKS = 3
-_MIN_FOR_AFFINE = 6
-# The affine correction must beat the scale by this much (relative) in cross-validation: with few
-# networks the second parameter fits noise.
-_AFFINE_GAIN = 0.05
-_ROUNDING = 1e-9  # below it one error is not smaller than another
-
-
-@dataclass(frozen=True)
-class Correction:
-    """``scale * base + offset_ms``; a scale alone has no offset."""
-
-    kind: str  # "scale" or "affine"
-    scale: float
-    offset_ms: float = 0.0
-
-    def apply(self, base_ms: Floats) -> Floats:
-        """Corrected latencies, never below a twentieth of the uncorrected ones."""
-        return np.maximum(self.scale * base_ms + self.offset_ms, 0.05 * base_ms)
 
 
 class CalibratedPredictor:
     """A table predictor and a correction fitted to full models measured on the same device.
 
-    The sum of layers is a few per cent too low, since a layer alone finds its data in cache. The
-    correction is a scale, or an affine map where cross-validation says that it is better.
+    The sum of layers is a few per cent too low. The correction is a scale; or a scale with an
+    offset, or with terms for activations and weights, where cross-validation says it is better.
 
     Attributes set by ``fit``:
         correction: What was chosen.
@@ -82,10 +64,12 @@ class CalibratedPredictor:
         graphs = as_graphs(networks, self.configuration.precision)
         base_ms = self.base.predict_ms(graphs)
         self.networks, self.measured_ms = graphs, latency_ms
-        self.correction = _choose(base_ms, latency_ms)
+        sizes = sizes_mb(graphs)
+        self.correction = choose_correction(base_ms, sizes, latency_ms)
         held_out_ms = np.empty_like(latency_ms)
-        for kept, left in _folds(len(graphs), 10):
-            held_out_ms[left] = _choose(base_ms[kept], latency_ms[kept]).apply(base_ms[left])
+        for kept, left in folds(len(graphs), 10):
+            fitted = choose_correction(base_ms[kept], sizes[kept], latency_ms[kept])
+            held_out_ms[left] = fitted.apply(base_ms[left], sizes[left])
         self.held_out = prediction_errors(held_out_ms, latency_ms)
         self.residuals = held_out_ms / latency_ms - 1.0
         return self
@@ -119,12 +103,15 @@ class CalibratedPredictor:
         """
         if not isinstance(networks, Sequence):
             return float(self.predict_ms([networks])[0])
-        return self.correction.apply(self.base.predict_ms(networks))
+        graphs = as_graphs(networks, self.configuration.precision)
+        return self.correction.apply(self.base.predict_ms(graphs), sizes_mb(graphs))
 
     def predict(self, networks: Sequence[Network]) -> list[Prediction]:
         """Latency of each network and which part of it rests on measured layers."""
-        found = self.base.predict(networks)
-        corrected = self.correction.apply(np.array([each.latency_ms for each in found]))
+        graphs = as_graphs(networks, self.configuration.precision)
+        found = self.base.predict(graphs)
+        base_ms = np.array([each.latency_ms for each in found])
+        corrected = self.correction.apply(base_ms, sizes_mb(graphs))
         return [
             Prediction(float(latency_ms), each.measured_share)
             for latency_ms, each in zip(corrected, found, strict=True)
@@ -152,41 +139,3 @@ class CalibratedPredictor:
         # predicted / measured - 1 within +-q  <=>  measured within predicted / (1 +- q)
         q = float(np.sort(np.abs(self.residuals))[rank - 1])
         return predicted_ms / (1.0 + q), predicted_ms / (1.0 - q) if q < 1.0 else math.inf
-
-
-def _fit_scale(base_ms: Floats, measured_ms: Floats) -> Correction:
-    # Least squares of the relative error: sum of (scale * base / measured - 1)^2.
-    ratio = base_ms / measured_ms
-    return Correction("scale", float(ratio.sum() / (ratio**2).sum()))
-
-
-def _fit_affine(base_ms: Floats, measured_ms: Floats) -> Correction:
-    columns = np.stack([base_ms / measured_ms, 1.0 / measured_ms], axis=1)
-    (scale, offset_ms), *_ = np.linalg.lstsq(columns, np.ones(len(base_ms)), rcond=None)
-    if scale <= 0:  # nonsense from too few or equal networks
-        return _fit_scale(base_ms, measured_ms)
-    return Correction("affine", float(scale), float(offset_ms))
-
-
-def _choose(base_ms: Floats, measured_ms: Floats) -> Correction:
-    if len(base_ms) < _MIN_FOR_AFFINE:
-        return _fit_scale(base_ms, measured_ms)
-    errors = {}
-    for name, fit in (("scale", _fit_scale), ("affine", _fit_affine)):
-        held_out = np.empty(len(base_ms))
-        for kept, left in _folds(len(base_ms), 5):
-            predicted = fit(base_ms[kept], measured_ms[kept]).apply(base_ms[left])
-            held_out[left] = np.abs(predicted / measured_ms[left] - 1.0)
-        errors[name] = float(held_out.mean())
-    if errors["affine"] < (1.0 - _AFFINE_GAIN) * errors["scale"] - _ROUNDING:
-        return _fit_affine(base_ms, measured_ms)
-    return _fit_scale(base_ms, measured_ms)
-
-
-def _folds(n: int, n_folds: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Kept and left-out indices; networks come in random order, so every k-th is a random fold."""
-    indices = np.arange(n)
-    n_folds = min(n_folds, n)
-    return [
-        (indices[indices % n_folds != k], indices[indices % n_folds == k]) for k in range(n_folds)
-    ]

@@ -15,14 +15,15 @@ import zipfile
 import zlib
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from mnaslat.data.table import LatencyTable
 from mnaslat.errors import PredictorFileError
 from mnaslat.graph import Graph
-from mnaslat.predictors.calibrated import CalibratedPredictor, Correction
+from mnaslat.predictors.calibrated import CalibratedPredictor
+from mnaslat.predictors.correction import Correction, Kind
 from mnaslat.predictors.evaluation import Errors
 from mnaslat.predictors.kernel_model import KernelModel
 from mnaslat.predictors.table_predictor import TablePredictor
@@ -144,14 +145,12 @@ def _build(manifest: dict[str, Any], contents: dict[str, bytes]) -> CalibratedPr
     with np.load(packed, allow_pickle=False) as arrays:
         kernel_model = KernelModel.from_arrays({name: arrays[name] for name in arrays.files})
     predictor = CalibratedPredictor(TablePredictor(table, kernel_model))
-    correction = manifest["correction"]
-    predictor.correction = Correction(
-        str(correction["kind"]), float(correction["scale"]), float(correction["offset_ms"])
-    )
-    if not math.isfinite(predictor.correction.scale) or predictor.correction.scale <= 0:
-        raise ValueError(f"the correction's scale is {predictor.correction.scale}")
-    if not math.isfinite(predictor.correction.offset_ms):
-        raise ValueError(f"the correction's offset is {predictor.correction.offset_ms}")
+    correction = dict(manifest["correction"])
+    kind = correction.pop("kind")
+    if kind not in get_args(Kind):
+        raise ValueError(f"a correction of kind {kind!r} is not known")
+    terms = {name: float(value) for name, value in correction.items()}
+    predictor.correction = Correction(kind, **terms)
     calibration = json.loads(contents["calibration.json"])
     predictor.networks = [Graph.parse(entry["signature"]) for entry in calibration]
     predictor.measured_ms = np.array([float(entry["measured_ms"]) for entry in calibration])

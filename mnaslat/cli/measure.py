@@ -145,9 +145,7 @@ def calibrate(
             }
         )
         return
-    correction = predictor.correction
-    print(f"Correction: {correction.kind}, layers x {correction.scale:.4f}", end="")
-    print(f" {correction.offset_ms:+.4f} ms" if correction.kind == "affine" else "")
+    print(f"Correction: {predictor.correction}")
     _print_errors("Held-out error (cross-validated)", asdict(predictor.held_out))
     print(f"Predictor: {path}\nNext: mnaslat evaluate, or mnaslat search")
 

@@ -43,7 +43,7 @@ def predictor_page(predictor: CalibratedPredictor, name: str) -> ReportPage:
         headline=tuple(headline),
         facts=(
             *configuration_facts(predictor.configuration),
-            ("Correction", correction_text(predictor)),
+            ("Correction", str(predictor.correction)),
             *made_facts(),
         ),
         latency_points=calibration_points(predictor),
@@ -65,13 +65,6 @@ def calibration_points(predictor: CalibratedPredictor) -> tuple[LatencyPoint, ..
             predictor.networks, predictor.measured_ms, predictor.residuals, strict=True
         )
     )
-
-
-def correction_text(predictor: CalibratedPredictor) -> str:
-    """The correction as a formula."""
-    correction = predictor.correction
-    text = f"sum of layers x {correction.scale:.4f}"
-    return f"{text} {correction.offset_ms:+.4f} ms" if correction.kind == "affine" else text
 
 
 def configuration_facts(configuration: Configuration) -> tuple[tuple[str, str], ...]:

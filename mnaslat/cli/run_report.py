@@ -5,7 +5,6 @@ import statistics
 from mnaslat.cli.report_content import (
     calibration_points,
     configuration_facts,
-    correction_text,
     made_facts,
     table_section,
     table_warnings,
@@ -50,7 +49,7 @@ def run_page(run: Run) -> ReportPage:
             ("Space", f"{run.settings.space} at {run.settings.resolution} px"),
             ("Accuracy", str(run.request["accuracy"])),
             ("Seed", str(run.settings.seed)),
-            ("Correction", correction_text(predictor)),
+            ("Correction", str(predictor.correction)),
             *made_facts(),
         ),
         winners=(_winner(run, winner),),

@@ -85,6 +85,7 @@ def search(
     Example: mnaslat search --target-ms 8
     """
     from mnaslat.cli.runs import new_run, unfinished_run
+    from mnaslat.search.presets import preset as known_preset
 
     with usage("--reward"):
         if reward not in ("hard", "soft"):
@@ -94,6 +95,8 @@ def search(
             raise ValueError(
                 f"The target must be a positive number of milliseconds, got {target_ms}."
             )
+    with usage("--preset"):
+        known_preset(preset)
     searched = open_space(space, width, resolution, classes)
     request = {
         "predictor": None if predictor is None else str(predictor.resolve()),
@@ -140,7 +143,6 @@ def _settings(predictor: Path, request: dict[str, Any]) -> "SearchSettings":
 
     from mnaslat import zoo
     from mnaslat.predictors import load_predictor
-    from mnaslat.search.presets import preset
     from mnaslat.search.reward import RewardSettings
     from mnaslat.search.settings import SearchSettings
 
@@ -156,8 +158,6 @@ def _settings(predictor: Path, request: dict[str, Any]) -> "SearchSettings":
             "Set another one with --target-ms."
         )
     make = RewardSettings.hard if request["reward"] == "hard" else RewardSettings.soft
-    with usage("--preset"):
-        preset(request["preset"])
     return SearchSettings(
         reward=make(target_ms=target_ms),
         space=space,

@@ -133,12 +133,31 @@ def calibrate_predictor(
             f"Only {len(table)} layers are measured; a predictor needs at least {MIN_LAYERS}. Go "
             "on with `mnaslat profile` for longer."
         )
-    rng = np.random.default_rng(seed)
-    architectures = [space.decode(row) for row in space.sample(n_models, rng)]
+    architectures = calibration_networks(space, precision, n_models, seed)
     measured = measure_networks(workspace, device, architectures, precision, seed=seed)
     predictor = CalibratedPredictor(TablePredictor(table))
     predictor.fit(measured.architectures, measured.latency_ms)
     return predictor, store_predictor(workspace, predictor)
+
+
+def calibration_networks(
+    space: SearchSpace, precision: Precision, n: int, seed: int
+) -> list[Architecture]:
+    """Random networks, spread evenly over how many weights they have, in random order.
+
+    Networks whose weights outgrow the caches are rare and far from what their layers add up to:
+    among a few networks drawn at random there may be none.
+    """
+    rng = np.random.default_rng(seed)
+    candidates = [space.decode(row) for row in space.sample(15 * n, rng)]
+    candidates = list(dict.fromkeys(candidates))
+    weights = [
+        sum(layer.n_weights for layer in lower(each, precision).layers) for each in candidates
+    ]
+    n = min(n, len(candidates))
+    places = ((np.arange(n) + 0.5) / n * len(candidates)).astype(int)
+    chosen = np.argsort(weights, kind="stable")[places]
+    return [candidates[index] for index in rng.permutation(chosen)]
 
 
 def store_predictor(workspace: Workspace, predictor: CalibratedPredictor) -> Path:

@@ -60,10 +60,13 @@ def test_search_validates_reports_and_exports(cli: Any, calibrated: Path, tmp_pa
     architecture = Architecture.from_json(json.loads((folder / "winner.json").read_text()))
     assert [str(block) for block in architecture.blocks] == found["winner"]["blocks"]
     assert (folder / "winner.tflite").read_bytes()[4:8] == b"TFL3"
-    rows = cli.json("validate", "--top", "2", "--workspace", workspace)
+    refused = cli.run("validate", "--workspace", workspace, status=1)
+    assert "searches a space from a Python file" in refused.stderr
+    trusted = cli.small[:2]  # --space FILE.py:FUNCTION
+    rows = cli.json("validate", "--top", "2", *trusted, "--workspace", workspace)
     assert len(rows) == 2 and all(row["measured_ms"] > 0 for row in rows)
     report = tmp_path / "report.html"
-    cli.run("report", "--workspace", workspace, "--output", str(report))
+    cli.run("report", *trusted, "--workspace", workspace, "--output", str(report))
     assert f"{found['winner']['blocks'][0]}" in report.read_text()
     model = tmp_path / "winner.tflite"
     cli.run("export", str(folder / "winner.json"), "--output", str(model))
@@ -89,7 +92,7 @@ def test_two_sweeps_in_one_workspace_do_not_mix(cli: Any, calibrated: Path, tmp_
     workspace = _copy(calibrated, tmp_path)
     with Workspace(Path(workspace)).lock("host"):
         second = cli.run("profile", *cli.small, "--workspace", workspace, status=1)
-    assert "is in use by process" in second.stderr
+    assert "host is in use by process" in second.stderr
 
 
 def test_another_configuration_is_refused(cli: Any, calibrated: Path, tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ from mnaslat.data.table import LatencyTable, Row
 from mnaslat.errors import ConfigurationMismatch
 from mnaslat.graph import Graph
 from mnaslat.lowering import lower
-from mnaslat.predictors.calibrated import CalibratedPredictor, Correction
+from mnaslat.predictors.calibrated import CalibratedPredictor
+from mnaslat.predictors.correction import Correction
 from mnaslat.predictors.table_predictor import TablePredictor
 
 CONFIGURATION = Configuration(device="host", fingerprint="made-up CPU")
@@ -79,7 +80,8 @@ def test_five_networks_are_too_few_for_two_parameters() -> None:
 
 def test_a_correction_never_makes_a_latency_vanish() -> None:
     correction = Correction("affine", 1.0, -5.0)
-    assert correction.apply(np.array([10.0, 5.0, 1.0])).tolist() == [5.0, 0.25, 0.05]
+    none = np.zeros((3, 2))
+    assert correction.apply(np.array([10.0, 5.0, 1.0]), none).tolist() == [5.0, 0.25, 0.05]
 
 
 @pytest.mark.parametrize("offset_ms", [0.0, 4.0])  # a scale is chosen, or an affine map

@@ -183,10 +183,10 @@ def test_banks_hold_every_network_of_the_space() -> None:
         graph = lower(space.decode(row))
         assert run_graph(graph, x, banks.weights(graph), training=True).shape == (2, 10)
     # Worked out by hand: block 1 expands 8 filters six-fold and puts out 16 at the most.
-    assert shapes["block1.0", "expand", "expand", "conv", 1] == ((48, 8, 1, 1), True)
-    assert shapes["block1.0", "expand", "depthwise", "dwconv", 5] == ((48, 1, 5, 5), True)
-    assert shapes["block1.0", "expand", "project", "conv", 1] == ((16, 48, 1, 1), True)
-    assert shapes["head", "conv", "classifier", "linear", 1] == ((10, 32), False)
+    assert shapes["block1.0", "expand", "expand", "conv"] == ((48, 8, 1, 1), True)
+    assert shapes["block1.0", "expand", "depthwise", "dwconv"] == ((48, 1, 5, 5), True)
+    assert shapes["block1.0", "expand", "project", "conv"] == ((16, 48, 1, 1), True)
+    assert shapes["head", "conv", "classifier", "linear"] == ((10, 32), False)
 
 
 def test_children_share_the_leading_channels() -> None:
