@@ -36,6 +36,10 @@ class Result:
         return self.value <= self.goal if self.better == "lower" else self.value >= self.goal
 
 
+def _number(value: float) -> str:
+    return f"{value:,}" if float(value).is_integer() else f"{value:.4g}"
+
+
 def write_results(name: str, results: Sequence[Result]) -> None:
     """Write ``results/NAME.json`` and ``NAME.md``; missed goals are shown as missed."""
     header = {
@@ -62,11 +66,13 @@ def write_results(name: str, results: Sequence[Result]) -> None:
         seeds = ", ".join(map(str, result.seeds))
         reached = "yes" if result.reached else "**missed**"
         lines.append(
-            f"| {result.task} | {result.metric} | {result.value:.6g} | "
-            f"{sign[result.better]} {result.goal:.6g} | {reached} | {seeds} | {result.note} |"
+            f"| {result.task} | {result.metric} | {_number(result.value)} | "
+            f"{sign[result.better]} {_number(result.goal)} | {reached} | {seeds} | {result.note} |"
         )
     (_FOLDER / f"{name}.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     missed = [result for result in results if not result.reached]
     print(f"{len(results) - len(missed)} of {len(results)} goals reached; see {_FOLDER}/{name}.md")
     for result in missed:
-        print(f"  missed: {result.task}, {result.metric}: {result.value:.6g} ({result.goal:.6g})")
+        print(
+            f"  missed: {result.task}, {result.metric}: {_number(result.value)} ({_number(result.goal)})"
+        )
