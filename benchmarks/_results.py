@@ -73,6 +73,4 @@ def write_results(name: str, results: Sequence[Result]) -> None:
     missed = [result for result in results if not result.reached]
     print(f"{len(results) - len(missed)} of {len(results)} goals reached; see {_FOLDER}/{name}.md")
     for result in missed:
-        print(
-            f"  missed: {result.task}, {result.metric}: {_number(result.value)} ({_number(result.goal)})"
-        )
+        print(f"  missed: {result.task}, {result.metric}: {_number(result.value)}")
