@@ -238,7 +238,7 @@ class Store:
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, ValueError, TypeError, KeyError) as error:
             raise WorkspaceError(
                 f"Cannot use the measurements in {self.path}: {error}. Check that the folder is "
                 "writable and the disk has room; what was committed before is kept."

@@ -38,7 +38,7 @@ class Correction:
 
     def __post_init__(self) -> None:
         values = (self.scale, self.offset_ms, self.ms_per_activation_mb, self.ms_per_weight_mb)
-        if not np.isfinite([*values, self.cache_mb]).all() or self.scale <= 0:
+        if not np.all(np.abs([*values, self.cache_mb]) < 1e6) or self.scale <= 0:
             raise ValueError(f"a correction needs a positive scale and finite terms, got {self}")
 
     def apply(self, base_ms: Floats, sizes_mb: Floats) -> Floats:

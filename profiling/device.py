@@ -1,7 +1,7 @@
 """What a device must offer."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from mnaslat.data.measurement import Configuration, Round
@@ -22,9 +22,14 @@ class Model:
 
 @dataclass(frozen=True)
 class Failure:
-    """A model that the runtime could not run, each time it was tried."""
+    """A model that the runtime could not run, each time it was tried.
+
+    ``permanent`` where the runtime itself said so; not where its process was lost, for which the
+    model may not be to blame.
+    """
 
     reason: str
+    permanent: bool = field(default=True, compare=False)
 
 
 class Device(Protocol):

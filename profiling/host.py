@@ -167,7 +167,7 @@ def _alone(crew: _Crew, model: bytes, plan: TimingPlan, n_attempts: int) -> Roun
         try:
             return crew.time([model], plan, lambda: None)[0]
         except _WorkerLost as lost:
-            failure = Failure(f"{lost} (tried {max(2, attempt)} times)")
+            failure = Failure(f"{lost} (tried {max(2, attempt)} times)", permanent=False)
     return failure
 
 

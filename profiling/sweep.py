@@ -173,7 +173,7 @@ class _Run:
         try:
             for position, (signature, outcome) in enumerate(outcomes, start=1):
                 if isinstance(outcome, Failure):
-                    self._add_failure(signature, outcome.reason)
+                    self._add_failure(signature, outcome)
                 else:
                     self._add(signature, outcome)
                 self.on_progress(
@@ -232,9 +232,10 @@ class _Run:
         self.last = signature
         self.n_done += self._is_done(signature)
 
-    def _add_failure(self, signature: str, reason: str) -> None:
-        self.store.add_failure(self.configuration, self.job.kind, signature, reason)
-        self.failures[signature] = reason
+    def _add_failure(self, signature: str, failure: Failure) -> None:
+        if failure.permanent:  # else the next call tries it again
+            self.store.add_failure(self.configuration, self.job.kind, signature, failure.reason)
+        self.failures[signature] = failure.reason
         self.n_done += 1
 
     def _n_rounds(self, signature: str) -> int:

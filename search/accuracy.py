@@ -153,10 +153,19 @@ class FunctionAccuracy:
         """
         return np.array(
             [
-                checked_accuracy(self._function(architecture), f"{self._name}'s accuracy")
+                checked_accuracy(self._call(architecture), f"{self._name}'s accuracy")
                 for architecture in architectures
             ]
         )
+
+    def _call(self, architecture: Architecture) -> float:
+        try:
+            return self._function(architecture)
+        except Exception as error:  # whatever the user's code raises
+            raise SearchError(
+                f"The accuracy function {self._name} raised {type(error).__name__}: {error}. It is "
+                "called with one Architecture and must return a fraction in [0, 1]."
+            ) from error
 
 
 def accuracy_source(

@@ -1,5 +1,6 @@
 """Tensors and plain values in a file that is whole at any moment and runs no code when read."""
 
+import io
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,12 +14,18 @@ from mnaslat.errors import SearchError
 def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
     """Replace a checkpoint; after a crash or a power cut the old or the new one is there."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".tmp")
-    with unfinished.open("wb") as file:
-        torch.save(dict(state), file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(unfinished, path)
+    content = io.BytesIO()  # torch itself meets a full disk with an error of no known type
+    torch.save(dict(state), content)
+    # Two searches of one workspace may save the same supernet: each writes a file of its own.
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        with unfinished.open("wb") as file:
+            file.write(content.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

@@ -247,11 +247,18 @@ class Search:
             state = load_checkpoint(self._checkpoint)
             if state.get("format") != _FORMAT:
                 raise SearchError(f"{self._checkpoint} is of another version of this package.")
-            self._controller.load_state_dict(state["controller"])
-            self._optimizer.load_state_dict(state["optimizer"])
-            self._generator.set_state(state["generator"])
-            self._baseline = state["baseline"]
-            self._n_updates_done = int(state["n_updates_done"])
+            try:
+                self._controller.load_state_dict(state["controller"])
+                self._optimizer.load_state_dict(state["optimizer"])
+                self._generator.set_state(state["generator"])
+                self._baseline = state["baseline"]
+                self._n_updates_done = int(state["n_updates_done"])
+                if not 0 <= self._n_updates_done <= self._settings.n_updates:
+                    raise ValueError(f"{self._n_updates_done} updates are not of this run")
+            except (KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
+                raise SearchError(
+                    f"{self._checkpoint} does not fit this run ({error}). Start another run."
+                ) from error
         self._store.forget_updates_from(self._n_updates_done + 1)
         # A kill may have come after rewards were rescored for a validation that is redone now.
         if self._store.validations():

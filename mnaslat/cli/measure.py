@@ -147,6 +147,8 @@ def calibrate(
         return
     print(f"Correction: {predictor.correction}")
     _print_errors("Held-out error (cross-validated)", asdict(predictor.held_out))
+    if predictor.held_out.mape > 0.05:
+        print("That is a lot: profile for longer, or calibrate on more --models.")
     print(f"Predictor: {path}\nNext: mnaslat evaluate, or mnaslat search")
 
 

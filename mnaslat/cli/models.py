@@ -163,9 +163,13 @@ def predict(
         if row["high_ms"] is not None:
             interval = f"90 % within {row['low_ms']:.3f}-{row['high_ms']:.3f} ms"
         print(
-            f"  {row['model']:24.24} {row['predicted_ms']:8.3f} ms   {interval}   "
+            f"  {_shortened(row['model']):24} {row['predicted_ms']:8.3f} ms   {interval}   "
             f"{row['measured_share']:.0%} from measured layers"
         )
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 24 else f"{text[:23]}…"
 
 
 def export(

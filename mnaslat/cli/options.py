@@ -135,6 +135,7 @@ def _read_architecture_file(path: Path, kind: Any) -> "Architecture":
         raise ValueError(f"{path} is not JSON.") from None
     if not isinstance(data, dict):
         raise ValueError(f"{path} does not hold an architecture.")
+    data = data.get("architecture", data)  # as `mnaslat model --json` prints it
     architecture: Architecture = kind.from_json(data)
     return architecture
 

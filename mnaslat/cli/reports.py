@@ -64,6 +64,8 @@ def _page(workspace: "Workspace", source: Path | None, space: str) -> "ReportPag
             f"There is nothing to report in workspace {workspace.path} yet. Run `mnaslat "
             "profile` first, or name a run folder, predictor or table."
         )
+    if not source.exists() and (workspace.runs / source).is_dir():
+        source = workspace.runs / source  # a run's name, as given to --run
     if not source.exists():
         raise MnaslatError(f"There is no {source}. Name a run folder, a predictor or a table file.")
     if source.is_dir():

@@ -61,7 +61,12 @@ class Run:
                 f"The run in {self.folder} searches a space from a Python file. If you trust the "
                 f"file, allow it to be run with --space {name}"
             )
-        return self.settings.load_space()
+        try:
+            return self.settings.load_space()
+        except (ValueError, TypeError) as error:
+            raise SearchError(
+                f"The settings of the run in {self.folder} are damaged: {error}"
+            ) from None
 
     def store(self) -> SearchStore:
         """What the run has found out so far, to be read only."""
@@ -79,7 +84,12 @@ class Run:
         return sorted(found, key=lambda each: -each.reward)
 
     def _architecture(self, tokens: str) -> Architecture:
-        return self.space.decode([int(token) for token in tokens.split(",")])
+        try:
+            return self.space.decode([int(token) for token in tokens.split(",")])
+        except (ValueError, AttributeError) as error:
+            raise SearchError(
+                f"The store of the run in {self.folder} is damaged: {error}"
+            ) from None
 
 
 def find_run(workspace: Workspace, folder: Path | None, trusted_space: str = "") -> Run:
@@ -94,6 +104,8 @@ def find_run(workspace: Workspace, folder: Path | None, trusted_space: str = "")
             f"There is no search run in workspace {workspace.path} yet. Start one with `mnaslat "
             "search`."
         )
+    if not found.exists() and (workspace.runs / found).exists():
+        found = workspace.runs / found  # a run's name, as given to --run
     return replace(_read(found), trusted_space=trusted_space)
 
 
@@ -128,13 +140,7 @@ def new_run(
     Raises:
         SearchError: If the folder holds a run already.
     """
-    folder = workspace.runs / (re.sub(r"[^\w-]", "_", name) or time.strftime("%Y%m%d-%H%M%S"))
-    if (folder / "run.json").exists():
-        raise SearchError(
-            f"There is a run in {folder} already, started with other options. Choose another "
-            "--run, or none."
-        )
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = _new_folder(workspace.runs, re.sub(r"[^\w-]", "_", name))
     run = Run(folder, request, settings, trusted_space=settings.space)
     run.predictor_path.write_bytes(predictor.read_bytes())
     content = {"format": _FORMAT, "request": dict(request), "settings": asdict(settings)}
@@ -142,6 +148,28 @@ def new_run(
     partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     os.replace(partial, folder / "run.json")
     return run
+
+
+def _new_folder(runs: Path, name: str) -> Path:
+    runs.mkdir(parents=True, exist_ok=True)
+    if name:
+        folder = runs / name
+        if (folder / "run.json").exists():
+            raise SearchError(
+                f"There is a run in {folder} already, started with other options. Choose another "
+                "--run, or none."
+            )
+        folder.mkdir(exist_ok=True)
+        return folder
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    for number in range(1, 1000):
+        folder = runs / (stamp if number == 1 else f"{stamp}-{number}")
+        try:
+            folder.mkdir()  # fails if another search has just made it
+        except FileExistsError:
+            continue
+        return folder
+    raise SearchError(f"Cannot make a new run folder in {runs}. Name one with --run.")
 
 
 def _read(folder: Path) -> Run:

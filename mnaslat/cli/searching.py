@@ -55,7 +55,12 @@ def search(
         ),
     ] = "hard",
     accuracy: Annotated[
-        str, typer.Option("--accuracy", help="supernet, table:FILE.csv, or module:function.")
+        str,
+        typer.Option(
+            "--accuracy",
+            help="supernet, table:FILE.csv, or module:function: called with an Architecture, "
+            "returns a fraction; the module must be on PYTHONPATH.",
+        ),
     ] = "supernet",
     samples: Annotated[int, typer.Option("--samples", min=1, help="Networks to sample.")] = 8000,
     validate_every: Annotated[

@@ -17,6 +17,7 @@ import pytest
 
 from mnaslat.architecture import Architecture
 from mnaslat.errors import SearchError, WorkspaceBusy
+from mnaslat.search.result import Candidate, choose_winner
 from mnaslat.search.reward import RewardSettings, mnasnet_reward
 from mnaslat.search.run import Search, SearchProgress
 from mnaslat.search.settings import SearchSettings
@@ -30,6 +31,7 @@ from mnaslat.search.testing import (
     has_conv,
     madds_ms,
     small_problem,
+    small_space,
 )
 
 TARGET_MS = 7.0
@@ -407,3 +409,16 @@ def test_wrong_settings_are_refused() -> None:
     for wrong in ({"n_samples": 0}, {"validate_every": 0}, {"near_target": 1.0}, {"preset": "x"}):
         with pytest.raises(ValueError):
             replace(SETTINGS, **wrong)
+
+
+def test_of_equally_accurate_networks_the_faster_wins() -> None:
+    space = small_space()
+    network = space.decode(space.sample(1, np.random.default_rng(0))[0])
+
+    def candidate(name: str, latency_ms: float) -> Candidate:
+        return Candidate(
+            tokens=name, architecture=network, accuracy=0.5, reward=0.5, predicted_ms=latency_ms
+        )
+
+    rows = [candidate("slow", 4.0), candidate("fast", 3.0), candidate("over", 9.0)]
+    assert choose_winner(rows, 5.0, measured_only=False).tokens == "fast"
