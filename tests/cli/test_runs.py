@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from mnaslat.cli.runs import unfinished_run
+from mnaslat.data.workspace import Workspace
 from mnaslat.search.store import Evaluation, SearchStore
 
 
@@ -53,3 +55,14 @@ def test_a_damaged_store_is_one_sentence(cli: Any, tmp_path: Path) -> None:
     (folder / "search.sqlite").write_bytes(b"no database" * 1000)
     error = cli.run("report", str(folder), "--workspace", str(tmp_path), status=1).stderr
     assert "as the store of a search" in error
+
+
+def test_only_an_unfinished_run_of_the_same_request_is_gone_on_with(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    folder = _run_folder(tmp_path / "runs" / "a")
+    request = {"accuracy": "supernet"}
+    found = unfinished_run(workspace, request)
+    assert found is not None and found.folder == folder
+    assert unfinished_run(workspace, {"accuracy": "other"}) is None
+    (folder / "result.json").write_text("{}")
+    assert unfinished_run(workspace, request) is None

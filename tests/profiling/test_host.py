@@ -255,6 +255,14 @@ def test_windows_of_interleaved_models_make_up_a_round() -> None:
         assert outcome.circumstances["interleaved"] == "3"
 
 
+def test_windows_share_the_time_of_a_round() -> None:
+    plan = TimingPlan(round_ms=30.0, n_windows=3, min_runs=1, max_runs=10**6, warmup_ms=0.0)
+    ((_, outcome),) = HostDevice().measure(_real(SIGNATURES[0]), plan)
+    assert isinstance(outcome, Round)
+    # Each window ends with the first run beyond its share.
+    assert 30.0 <= float(outcome.runs_ms.sum()) <= 30.0 + 3 * float(outcome.runs_ms.max())
+
+
 def test_a_worker_that_hangs_once_costs_one_retry(trapped: HostDevice, tmp_path: Path) -> None:
     order = f"hang-once {tmp_path / 'hung'}"
     ((_, outcome),) = trapped.measure(_orders(order), IMPATIENT)
