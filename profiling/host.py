@@ -71,7 +71,7 @@ class HostDevice:
         ``interleaved`` models are timed at once, in turns of a window each: this computer's speed
         changes by a few per cent from second to second, and the windows of a model then meet more
         than one of its speeds. While one group is timed the next one is written. A model that takes
-        its worker down, or hangs it, is tried once more, alone in a fresh one, and then given up.
+        its worker down, or hangs it, is tried again alone, in a fresh one, and then given up.
 
         Raises:
             DeviceError: If workers cannot be started.
@@ -85,8 +85,8 @@ class HostDevice:
                     outcomes = crew.time(contents, plan, groups.prefetch)
                 except _WorkerLost:
                     # In a group nobody knows whose fault it was: each then has two attempts alone.
-                    n_left = 1 if len(group) == 1 else 2
-                    outcomes = [_alone(crew, content, plan, n_left) for content in contents]
+                    n_attempts = 1 if len(group) == 1 else 2
+                    outcomes = [_alone(crew, content, plan, n_attempts) for content in contents]
                 for (key, _), outcome in zip(group, outcomes, strict=True):
                     yield key, outcome
         finally:
@@ -163,11 +163,11 @@ class _Crew:
 
 def _alone(crew: _Crew, model: bytes, plan: TimingPlan, n_attempts: int) -> Round | Failure:
     """Try a model whose group lost its worker again, by itself."""
-    for attempt in range(1, n_attempts + 1):
+    for _ in range(n_attempts):
         try:
             return crew.time([model], plan, lambda: None)[0]
         except _WorkerLost as lost:
-            failure = Failure(f"{lost} (tried {max(2, attempt)} times)", permanent=False)
+            failure = Failure(f"{lost} (tried {n_attempts + 1} times)", permanent=False)
     return failure
 
 

@@ -88,7 +88,7 @@ def profile(
     path.parent.mkdir(exist_ok=True)
     table.save(path)
     if json:
-        print_json({**asdict(result), "n_left": result.n_left, "table": str(path)})
+        print_json({**asdict(result), "table": str(path)})
         return
     print(
         f"{result.n_measured} of {result.n_total} layers measured on {target.name}; "

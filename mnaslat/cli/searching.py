@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from mnaslat.architecture import Architecture
     from mnaslat.cli.runs import Run
     from mnaslat.data.workspace import Workspace
+    from mnaslat.graph import Precision
     from mnaslat.predictors.base import Floats
     from mnaslat.profiling.device import Device
     from mnaslat.search.result import SearchResult
@@ -190,8 +191,9 @@ def _run(workspace: "Workspace", run: "Run") -> "SearchResult":
     request, settings = run.request, run.settings
     validator = None
     if request["validate_every"]:
-        device = open_device_of(run.predictor.configuration, request["device"])
-        validator = _DeviceValidator(workspace, device)
+        configuration = run.predictor.configuration
+        device = open_device_of(configuration, request["device"])
+        validator = _DeviceValidator(workspace, device, configuration.precision)
     with progress("Searching") as update:
         source = accuracy_source(
             request["accuracy"],
@@ -229,8 +231,8 @@ def _training_progress(update: Any) -> "Callable[[int, int], None]":
 class _DeviceValidator:
     """Measures candidates on the device; what the workspace has already is read from it."""
 
-    def __init__(self, workspace: "Workspace", device: "Device") -> None:
-        self._workspace, self._device = workspace, device
+    def __init__(self, workspace: "Workspace", device: "Device", precision: "Precision") -> None:
+        self._workspace, self._device, self._precision = workspace, device, precision
 
     def measure(self, architectures: "Sequence[Architecture]", /) -> "Floats":
         """Latencies in milliseconds, shape ``(n,)``."""
@@ -238,7 +240,9 @@ class _DeviceValidator:
 
         from mnaslat.cli.setup import measure_networks
 
-        measured = measure_networks(self._workspace, self._device, architectures, quiet=True)
+        measured = measure_networks(
+            self._workspace, self._device, architectures, self._precision, quiet=True
+        )
         return np.array(measured.latency_ms)
 
 

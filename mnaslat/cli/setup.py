@@ -78,7 +78,7 @@ def measure_networks(
         signature, reason = next(iter(result.failures.items()))
         raise DeviceError(
             f"{len(result.failures)} networks could not be run on {device.name}, the first one "
-            f"because {reason}. Try --threads 1, or leave these networks out."
+            f"because {reason}. Run the command again; if they fail again, try another --seed."
         )
     store = workspace.store()
     found = store.measurements(device.configuration(precision), "network")
