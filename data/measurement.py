@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -56,28 +57,91 @@ class Configuration:
             )
 
 
+def _no_runs() -> NDArray[np.float32]:
+    return np.zeros(0, np.float32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statistics:
+    """Timed runs of one sitting, summed up; all times in milliseconds."""
+
+    n_runs: int
+    first_ms: float
+    min_ms: float
+    max_ms: float
+    mean_ms: float
+    std_ms: float
+    median_ms: float | None = None  # not every tool prints it
+
+    def __post_init__(self) -> None:
+        times = (self.first_ms, self.min_ms, self.max_ms, self.mean_ms, self.median_ms or 1.0)
+        if self.n_runs < 1 or not all(math.isfinite(each) and each > 0 for each in times):
+            raise ValueError("A round needs at least one run, all of them positive.")
+        if not (math.isfinite(self.std_ms) and self.std_ms >= 0):
+            raise ValueError(f"std_ms must not be negative, got {self.std_ms}.")
+
+    @classmethod
+    def of_runs(cls, runs_ms: NDArray[np.float32]) -> "Statistics":
+        """Sum up raw runs, shape ``(n,)``.
+
+        Raises:
+            ValueError: If there is none, or one is not positive.
+        """
+        if runs_ms.size == 0 or not np.all(np.isfinite(runs_ms) & (runs_ms > 0)):
+            raise ValueError("A round needs at least one run, all of them positive.")
+        return cls(
+            n_runs=int(runs_ms.size),
+            first_ms=float(runs_ms[0]),
+            min_ms=float(runs_ms.min()),
+            max_ms=float(runs_ms.max()),
+            mean_ms=float(runs_ms.mean(dtype=np.float64)),
+            std_ms=float(runs_ms.std(dtype=np.float64)),
+            median_ms=float(np.median(runs_ms)),
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Round:
     """Timed runs of one model in one sitting."""
 
-    runs_ms: NDArray[np.float32]  # every timed run, in order
-    warmup_ms: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+    statistics: Statistics
+    runs_ms: NDArray[np.float32] = field(default_factory=_no_runs)  # in order; empty: not told
+    warmup_ms: NDArray[np.float32] = field(default_factory=_no_runs)
     init_ms: float = 0.0  # loading the model and preparing its kernels
+    memory_mb: float | None = None  # what loading and running it takes, where known
     circumstances: Mapping[str, str] = field(default_factory=dict)  # time, load, clock, heat, ...
 
-    def __post_init__(self) -> None:
-        if self.runs_ms.size == 0 or not np.all(np.isfinite(self.runs_ms) & (self.runs_ms > 0)):
-            raise ValueError("A round needs at least one run, all of them positive.")
+    @classmethod
+    def of_runs(
+        cls,
+        runs_ms: NDArray[np.float32],
+        *,
+        warmup_ms: NDArray[np.float32] | None = None,
+        init_ms: float = 0.0,
+        circumstances: Mapping[str, str] | None = None,
+    ) -> "Round":
+        """A round whose raw runs are known, shape ``(n,)``.
+
+        Raises:
+            ValueError: If there is none, or one is not positive.
+        """
+        return cls(
+            statistics=Statistics.of_runs(runs_ms),
+            runs_ms=runs_ms,
+            warmup_ms=_no_runs() if warmup_ms is None else warmup_ms,
+            init_ms=init_ms,
+            circumstances=circumstances or {},
+        )
 
     @property
     def min_ms(self) -> float:
         """The fastest run: what is left when nothing disturbs (``docs/decisions.md``)."""
-        return float(self.runs_ms.min())
+        return self.statistics.min_ms
 
     @property
-    def median_ms(self) -> float:
-        """The median run."""
-        return float(np.median(self.runs_ms))
+    def total_ms(self) -> float:
+        """Time spent in timed runs."""
+        return self.statistics.n_runs * self.statistics.mean_ms
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +150,6 @@ class Measurement:
 
     signature: str
     round_min_ms: tuple[float, ...]
-    round_median_ms: tuple[float, ...]
     n_runs: int
 
     @property

@@ -1,7 +1,8 @@
 """The measurements of a workspace, in SQLite.
 
 Each round is committed as soon as it is known, so that a sweep killed at any moment loses at most
-the models being timed at that moment. Schema versions: 1, the first.
+the models being timed at that moment. Schema versions: 1, the first; 2, statistics of rounds whose
+raw runs are not told, memory, and the journal of events.
 """
 
 import json
@@ -9,42 +10,56 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from mnaslat.architecture import Architecture
-from mnaslat.data.measurement import Configuration, Measurement, Round
+from mnaslat.data.measurement import Configuration, Measurement, Round, Statistics
 from mnaslat.errors import WorkspaceError
 
 Subject = Literal["layer", "network"]
 
-_SCHEMA_VERSION = 1
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS configurations (
+_SCHEMA_VERSION = 2
+_SCHEMA = (
+    """CREATE TABLE IF NOT EXISTS configurations (
     id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, content TEXT NOT NULL, created REAL NOT NULL
-);
-CREATE TABLE IF NOT EXISTS subjects (
+)""",
+    """CREATE TABLE IF NOT EXISTS subjects (
     id INTEGER PRIMARY KEY, kind TEXT NOT NULL, signature TEXT NOT NULL UNIQUE, architecture TEXT
-);
-CREATE TABLE IF NOT EXISTS rounds (
+)""",
+    """CREATE TABLE IF NOT EXISTS rounds (
     configuration INTEGER NOT NULL REFERENCES configurations(id),
     subject INTEGER NOT NULL REFERENCES subjects(id),
     number INTEGER NOT NULL,
-    min_ms REAL NOT NULL, median_ms REAL NOT NULL, n_runs INTEGER NOT NULL, init_ms REAL NOT NULL,
-    runs_ms BLOB NOT NULL, warmup_ms BLOB NOT NULL,  -- float32, little-endian
+    n_runs INTEGER NOT NULL, first_ms REAL NOT NULL, min_ms REAL NOT NULL, max_ms REAL NOT NULL,
+    mean_ms REAL NOT NULL, std_ms REAL NOT NULL, median_ms REAL,
+    init_ms REAL NOT NULL, memory_mb REAL,
+    runs_ms BLOB NOT NULL, warmup_ms BLOB NOT NULL,  -- float32, little-endian; empty: not told
     circumstances TEXT NOT NULL, measured REAL NOT NULL,
     PRIMARY KEY (configuration, subject, number)
-);
-CREATE TABLE IF NOT EXISTS failures (
+)""",
+    """CREATE TABLE IF NOT EXISTS failures (
     configuration INTEGER NOT NULL REFERENCES configurations(id),
     subject INTEGER NOT NULL REFERENCES subjects(id),
     reason TEXT NOT NULL, happened REAL NOT NULL,
     PRIMARY KEY (configuration, subject)
-);
-"""
+)""",
+    """CREATE TABLE IF NOT EXISTS events (
+    id INTEGER PRIMARY KEY, configuration INTEGER NOT NULL REFERENCES configurations(id),
+    happened REAL NOT NULL, text TEXT NOT NULL
+)""",
+)
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened while measuring: a wait, a lost connection, a repeated round."""
+
+    happened: float  # seconds since 1970
+    text: str
 
 
 class Store:
@@ -95,22 +110,7 @@ class Store:
                 "WHERE configuration = ? AND subject = ?",
                 (owner, subject),
             ).fetchone()[0]
-            connection.execute(
-                "INSERT INTO rounds VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    owner,
-                    subject,
-                    number,
-                    measured.min_ms,
-                    measured.median_ms,
-                    int(measured.runs_ms.size),
-                    measured.init_ms,
-                    measured.runs_ms.astype("<f4").tobytes(),
-                    measured.warmup_ms.astype("<f4").tobytes(),
-                    json.dumps(dict(measured.circumstances), sort_keys=True),
-                    time.time(),
-                ),
-            )
+            _insert_round(connection, owner, subject, number, measured, time.time())
             connection.execute(
                 "DELETE FROM failures WHERE configuration = ? AND subject = ?", (owner, subject)
             )
@@ -140,23 +140,39 @@ class Store:
         )
         return {str(row[0]): str(row[1]) for row in rows}
 
+    def add_event(self, configuration: Configuration, text: str) -> None:
+        """Note something in the journal of a configuration."""
+        with self._errors(), self._connection as connection:
+            connection.execute(
+                "INSERT INTO events (configuration, happened, text) VALUES (?, ?, ?)",
+                (self._configuration_id(configuration), time.time(), text),
+            )
+
+    def events(self, configuration: Configuration) -> list[Event]:
+        """The journal of a configuration, oldest first."""
+        rows = self._read(
+            "SELECT happened, text FROM events e JOIN configurations c ON c.id = e.configuration "
+            "WHERE c.key = ? ORDER BY e.id",
+            (configuration.key,),
+        )
+        return [Event(float(happened), str(text)) for happened, text in rows]
+
     def measurements(self, configuration: Configuration, kind: Subject) -> dict[str, Measurement]:
         """Everything measured in one configuration, by signature, in the order of measuring."""
         rows = self._read(
-            "SELECT s.signature, r.min_ms, r.median_ms, r.n_runs FROM rounds r "
+            "SELECT s.signature, r.min_ms, r.n_runs FROM rounds r "
             "JOIN subjects s ON s.id = r.subject JOIN configurations c ON c.id = r.configuration "
             "WHERE c.key = ? AND s.kind = ? ORDER BY r.measured, r.number",
             (configuration.key, kind),
         )
-        collected: dict[str, list[tuple[float, float, int]]] = {}
-        for signature, min_ms, median_ms, n_runs in rows:
-            collected.setdefault(signature, []).append((min_ms, median_ms, n_runs))
+        collected: dict[str, list[tuple[float, int]]] = {}
+        for signature, min_ms, n_runs in rows:
+            collected.setdefault(signature, []).append((min_ms, n_runs))
         return {
             signature: Measurement(
                 signature=signature,
                 round_min_ms=tuple(entry[0] for entry in entries),
-                round_median_ms=tuple(entry[1] for entry in entries),
-                n_runs=sum(entry[2] for entry in entries),
+                n_runs=sum(entry[1] for entry in entries),
             )
             for signature, entries in collected.items()
         }
@@ -172,22 +188,27 @@ class Store:
             if signature in known
         }
 
-    def rounds(self, configuration: Configuration, signature: str) -> list[Round]:
-        """The raw rounds of one layer or network, with their circumstances."""
+    def rounds(self, configuration: Configuration, signature: str = "") -> list[Round]:
+        """The raw rounds of one layer or network, or of all, in the order of measuring."""
         rows = self._read(
-            "SELECT runs_ms, warmup_ms, init_ms, circumstances FROM rounds r "
+            "SELECT n_runs, first_ms, min_ms, max_ms, mean_ms, std_ms, median_ms, runs_ms, "
+            "warmup_ms, init_ms, memory_mb, circumstances FROM rounds r "
             "JOIN subjects s ON s.id = r.subject JOIN configurations c ON c.id = r.configuration "
-            "WHERE c.key = ? AND s.signature = ? ORDER BY r.number",
+            "WHERE c.key = ? AND ? IN ('', s.signature) ORDER BY r.measured, r.number",
             (configuration.key, signature),
         )
         return [
             Round(
-                runs_ms=np.frombuffer(runs, "<f4"),
-                warmup_ms=np.frombuffer(warmup, "<f4"),
-                init_ms=init_ms,
-                circumstances=json.loads(circumstances),
+                statistics=Statistics(
+                    **dict(zip(_STATISTICS, row[: len(_STATISTICS)], strict=True))
+                ),
+                runs_ms=np.frombuffer(row[-5], "<f4"),
+                warmup_ms=np.frombuffer(row[-4], "<f4"),
+                init_ms=row[-3],
+                memory_mb=row[-2],
+                circumstances=json.loads(row[-1]),
             )
-            for runs, warmup, init_ms, circumstances in rows
+            for row in rows
         ]
 
     def _prepare(self) -> None:
@@ -196,16 +217,23 @@ class Store:
         # A committed round survives a power cut too; the commit overlaps the next measurement.
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version > _SCHEMA_VERSION:
-            raise WorkspaceError(
-                f"{self.path} was written by a newer mnaslat (schema {version}). Upgrade mnaslat "
-                "or use another --workspace."
-            )
-        if version < _SCHEMA_VERSION:
-            with connection:
-                connection.executescript(_SCHEMA)
-                connection.execute(f"PRAGMA user_version={_SCHEMA_VERSION}")
+        if _version(connection) == _SCHEMA_VERSION:
+            return
+        with connection:
+            connection.execute("BEGIN IMMEDIATE")
+            version = _version(connection)  # another process may have been first
+            if version > _SCHEMA_VERSION:
+                raise WorkspaceError(
+                    f"{self.path} was written by a newer mnaslat (schema {version}). Upgrade "
+                    "mnaslat or use another --workspace."
+                )
+            if version == 1:
+                connection.execute("ALTER TABLE rounds RENAME TO rounds_1")
+            for statement in _SCHEMA:
+                connection.execute(statement)
+            if version == 1:
+                _move_rounds_of_version_1(connection)
+            connection.execute(f"PRAGMA user_version={_SCHEMA_VERSION}")
 
     def _configuration_id(self, configuration: Configuration) -> int:
         self._connection.execute(
@@ -243,3 +271,53 @@ class Store:
                 f"Cannot use the measurements in {self.path}: {error}. Check that the folder is "
                 "writable and the disk has room; what was committed before is kept."
             ) from error
+
+
+_STATISTICS = ("n_runs", "first_ms", "min_ms", "max_ms", "mean_ms", "std_ms", "median_ms")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _insert_round(
+    connection: sqlite3.Connection,
+    configuration: int,
+    subject: int,
+    number: int,
+    measured: Round,
+    when: float,
+) -> None:
+    values = (
+        configuration,
+        subject,
+        number,
+        *(getattr(measured.statistics, name) for name in _STATISTICS),
+        measured.init_ms,
+        measured.memory_mb,
+        measured.runs_ms.astype("<f4").tobytes(),
+        measured.warmup_ms.astype("<f4").tobytes(),
+        json.dumps(dict(measured.circumstances), sort_keys=True),
+        when,
+    )
+    connection.execute(
+        f"INSERT INTO rounds VALUES ({', '.join('?' * len(values))})",
+        values,
+    )
+
+
+def _move_rounds_of_version_1(connection: sqlite3.Connection) -> None:
+    """Version 1 had raw runs of every round, and their minimum and median only."""
+    rows = connection.execute(
+        "SELECT configuration, subject, number, runs_ms, warmup_ms, init_ms, circumstances, "
+        "measured FROM rounds_1"
+    )
+    for configuration, subject, number, runs, warmup, init_ms, circumstances, when in rows:
+        measured = Round.of_runs(
+            np.frombuffer(runs, "<f4"),
+            warmup_ms=np.frombuffer(warmup, "<f4"),
+            init_ms=init_ms,
+            circumstances=json.loads(circumstances),
+        )
+        _insert_round(connection, configuration, subject, number, measured, when)
+    connection.execute("DROP TABLE rounds_1")

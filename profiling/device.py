@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from mnaslat.data.measurement import Configuration, Round
+from mnaslat.data.store import Subject
 from mnaslat.graph import Precision
 from mnaslat.profiling.plan import TimingPlan
 
@@ -32,21 +33,35 @@ class Failure:
     permanent: bool = field(default=True, compare=False)
 
 
+@dataclass(frozen=True)
+class Notice:
+    """Something a person should know: a wait until the phone is cool, a lost connection."""
+
+    text: str
+
+
 class Device(Protocol):
     """Something that models can be timed on."""
 
     @property
     def name(self) -> str:
-        """What people call it: ``host`` or a phone's serial."""
+        """What people and files call it: ``host``, or a phone's model and a few digits."""
 
     def configuration(self, precision: Precision) -> Configuration:
         """What latencies measured now are comparable with."""
 
+    def plan(self, kind: Subject) -> TimingPlan:
+        """How long layers or networks are timed here."""
+
     def measure(
         self, models: Iterable[Model], plan: TimingPlan
-    ) -> Iterator[tuple[str, Round | Failure]]:
-        """Time one round of each model; yields the outcomes in order, as soon as they are known.
+    ) -> Iterator[tuple[str, Round | Failure] | Notice]:
+        """Time one round of each model; yields the outcomes as soon as they are known.
+
+        The order is the device's own. What was measured in bad conditions is not an outcome: the
+        device measures it again.
 
         Raises:
-            DeviceError: If the device is lost and does not come back.
+            DeviceError: If the device is lost and does not come back, or is not fit to measure on.
+            ConfigurationMismatch: If it comes back as another one.
         """

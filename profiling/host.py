@@ -18,10 +18,14 @@ from typing import IO, Any
 import numpy as np
 
 from mnaslat.data.measurement import Configuration, Round
+from mnaslat.data.store import Subject
 from mnaslat.errors import DeviceError
 from mnaslat.graph import Precision
 from mnaslat.profiling.device import Failure, Model
 from mnaslat.profiling.plan import TimingPlan
+
+LAYERS = TimingPlan()
+NETWORKS = TimingPlan(round_ms=600.0, min_runs=20, n_rounds=3, max_rounds=6, agreement=0.015)
 
 _MODELS_PER_WORKER = 100  # a fresh interpreter now and then: its memory layout is one draw of many
 _INTERLEAVED = 8
@@ -62,6 +66,10 @@ class HostDevice:
             delegate="xnnpack",
             runtime=f"ai-edge-litert {metadata.version('ai-edge-litert')}",
         )
+
+    def plan(self, kind: Subject) -> TimingPlan:
+        """How long layers or networks are timed here."""
+        return LAYERS if kind == "layer" else NETWORKS
 
     def measure(
         self, models: Iterable[Model], plan: TimingPlan
@@ -275,8 +283,8 @@ class _Worker:
 def _outcome(answer: Mapping[str, Any], circumstances: Mapping[str, str]) -> Round | Failure:
     if "error" in answer:
         return Failure(answer["error"])
-    return Round(
-        runs_ms=np.array(answer["runs_ns"], np.float64).astype(np.float32) / np.float32(1e6),
+    return Round.of_runs(
+        np.array(answer["runs_ns"], np.float64).astype(np.float32) / np.float32(1e6),
         warmup_ms=np.array(answer["warmup_ns"], np.float32) / np.float32(1e6),
         init_ms=answer["init_ns"] / 1e6,
         circumstances=circumstances,

@@ -35,7 +35,3 @@ class TimingPlan:
             raise ValueError(
                 f"n_rounds must lie in 1..max_rounds, got {self.n_rounds} and {self.max_rounds}."
             )
-
-
-LAYERS = TimingPlan()
-NETWORKS = TimingPlan(round_ms=600.0, min_runs=20, n_rounds=3, max_rounds=6, agreement=0.015)

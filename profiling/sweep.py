@@ -12,7 +12,7 @@ from mnaslat.data.measurement import Configuration, Measurement, Round
 from mnaslat.data.store import Store, Subject
 from mnaslat.errors import DeviceError
 from mnaslat.graph import Graph
-from mnaslat.profiling.device import Device, Failure, Model
+from mnaslat.profiling.device import Device, Failure, Model, Notice
 from mnaslat.profiling.plan import TimingPlan
 from mnaslat.tflite import write_tflite
 
@@ -69,6 +69,7 @@ def sweep(
     budget_s: float = math.inf,
     seed: int = 0,
     on_progress: Callable[[Progress], None] = lambda progress: None,
+    on_notice: Callable[[str], None] = lambda text: None,
 ) -> SweepResult:
     """Measure what the store does not have yet; every round is committed as it comes in.
 
@@ -78,16 +79,20 @@ def sweep(
     fit are taken from the front of the job.
 
     Calling it again with the same job goes on where an earlier call, however it ended, stopped.
+    What the device has to say is kept in the store's journal.
 
     Raises:
         DeviceError: If the device is lost.
+        ConfigurationMismatch: If it comes back as another one.
         WorkspaceError: If the store cannot be written.
     """
-    run = _Run(device, store, job, plan, budget_s, on_progress)
+    run = _Run(device, store, job, plan, budget_s, on_progress, on_notice)
     rng = np.random.default_rng(seed)
     while wave := run.next_wave():
         for number in range(1, plan.max_rounds + 1):
             due = run.due(wave, number)
+            if not due:
+                continue
             order = [due[i] for i in rng.permutation(len(due))]
             if order and order[0] == run.last:  # its two rounds would follow one another
                 order.append(order.pop(0))
@@ -108,9 +113,10 @@ class _Run:
         plan: TimingPlan,
         budget_s: float,
         on_progress: Callable[[Progress], None],
+        on_notice: Callable[[str], None],
     ) -> None:
         self.device, self.store, self.job, self.plan = device, store, job, plan
-        self.budget_s, self.on_progress = budget_s, on_progress
+        self.budget_s, self.on_progress, self.on_notice = budget_s, on_progress, on_notice
         precision = job.signatures[0].split(" ", 1)[0] if job.signatures else "fp32"
         self.configuration: Configuration = device.configuration(precision)  # type: ignore[arg-type]
         wanted = set(job.signatures)
@@ -171,7 +177,15 @@ class _Run:
         outcomes = self.device.measure(models, self.plan)
         position = 0
         try:
-            for position, (signature, outcome) in enumerate(outcomes, start=1):
+            for told in outcomes:
+                if isinstance(told, Notice):
+                    self.store.add_event(self.configuration, told.text)
+                    self.on_notice(told.text)
+                    if self.out_of_time:
+                        return
+                    continue
+                position += 1
+                signature, outcome = told
                 if isinstance(outcome, Failure):
                     self._add_failure(signature, outcome)
                 else:
@@ -224,10 +238,9 @@ class _Run:
         self.measured[signature] = Measurement(
             signature=signature,
             round_min_ms=(*(before.round_min_ms if before else ()), round_.min_ms),
-            round_median_ms=(*(before.round_median_ms if before else ()), round_.median_ms),
-            n_runs=(before.n_runs if before else 0) + int(round_.runs_ms.size),
+            n_runs=(before.n_runs if before else 0) + round_.statistics.n_runs,
         )
-        self.timed_s += float(round_.runs_ms.sum()) / 1e3
+        self.timed_s += round_.total_ms / 1e3
         self.n_rounds += 1
         self.last = signature
         self.n_done += self._is_done(signature)

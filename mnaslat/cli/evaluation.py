@@ -1,6 +1,6 @@
 """Predictions against fresh measurements: of random networks, and of a search's candidates."""
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +13,13 @@ from mnaslat.data.workspace import Workspace
 from mnaslat.errors import MnaslatError
 from mnaslat.predictors import CalibratedPredictor, prediction_errors
 from mnaslat.predictors.base import Floats
-from mnaslat.profiling.plan import NETWORKS
 from mnaslat.space import SearchSpace
 
 if TYPE_CHECKING:
     from mnaslat.profiling.device import Device
 
 # Two rounds are compared with two others, to say how well a measurement repeats.
-_EVALUATION = replace(NETWORKS, n_rounds=4)
+_N_ROUNDS = 4
 
 
 def evaluate_predictor(
@@ -50,7 +49,7 @@ def evaluate_predictor(
             f"calibrated on; ask for fewer than {n_models} with --models."
         )
     measured = measure_networks(
-        workspace, device, architectures, precision, plan=_EVALUATION, seed=seed + 1
+        workspace, device, architectures, precision, n_rounds=_N_ROUNDS, seed=seed + 1
     )
     predictions = predictor.predict(architectures)
     predicted_ms = np.array([each.latency_ms for each in predictions])

@@ -14,8 +14,10 @@ from mnaslat.data.measurement import Configuration
 from mnaslat.data.table import LatencyTable
 from mnaslat.graph import Graph
 from mnaslat.predictors import CalibratedPredictor
-from mnaslat.profiling.plan import LAYERS
+from mnaslat.profiling.plan import TimingPlan
 from mnaslat.space import load_space, space_names
+
+_AGREEMENT = TimingPlan().agreement  # of layers, on every device
 
 
 def table_page(table: LatencyTable, name: str) -> ReportPage:
@@ -87,7 +89,7 @@ def table_section(table: LatencyTable) -> TableSection:
             latency_ms=row.latency_ms,
             spread=row.spread if row.n_rounds > 1 else None,
             n_rounds=row.n_rounds,
-            settled=row.spread <= LAYERS.agreement,
+            settled=row.spread <= _AGREEMENT,
             share=frequencies.get(signature),
         )
         for signature, row in table.rows.items()
@@ -98,10 +100,10 @@ def table_section(table: LatencyTable) -> TableSection:
 
 def table_warnings(table: LatencyTable) -> tuple[str, ...]:
     """What a reader should know before trusting the table."""
-    unsettled = sum(row.spread > LAYERS.agreement for row in table.rows.values())
+    unsettled = sum(row.spread > _AGREEMENT for row in table.rows.values())
     if unsettled > 0.05 * len(table):
         return (
-            f"{unsettled} of {len(table)} layers vary by more than {LAYERS.agreement:.0%} between "
+            f"{unsettled} of {len(table)} layers vary by more than {_AGREEMENT:.0%} between "
             "rounds, or have one round only. Close other programs and profile again to settle "
             "them.",
         )

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ from mnaslat.lowering import lower
 from mnaslat.predictors import CalibratedPredictor, TablePredictor, load_predictor, save_predictor
 from mnaslat.predictors.kernel_model import MIN_LAYERS
 from mnaslat.profiling.ordering import most_useful_first
-from mnaslat.profiling.plan import LAYERS, NETWORKS, TimingPlan
+from mnaslat.profiling.plan import TimingPlan
 from mnaslat.profiling.sweep import Job, Progress, SweepResult, sweep
 from mnaslat.space import SearchSpace
 
@@ -53,7 +53,7 @@ def profile_space(
     """Measure the layers of a space into the workspace's store, with a progress bar."""
     signatures = most_useful_first(space.layer_frequencies(precision))
     job = Job(kind="layer", signatures=tuple(signatures))
-    return _sweep(workspace, device, job, LAYERS, "layers", budget_s, seed)
+    return _sweep(workspace, device, job, device.plan("layer"), "layers", budget_s, seed)
 
 
 def measure_networks(
@@ -62,17 +62,21 @@ def measure_networks(
     architectures: Sequence[Architecture],
     precision: Precision = "fp32",
     *,
-    plan: TimingPlan = NETWORKS,
+    n_rounds: int = 0,
     seed: int = 0,
     quiet: bool = False,
 ) -> MeasuredNetworks:
     """Measure whole networks into the store, or read those that are there already.
+
+    ``n_rounds`` asks for more rounds than the device's plan has.
 
     Raises:
         DeviceError: If the device could not run one of them.
     """
     by_signature = {lower(each, precision).signature: each for each in architectures}
     job = Job(kind="network", signatures=tuple(by_signature), architectures=by_signature)
+    plan = device.plan("network")
+    plan = replace(plan, n_rounds=max(plan.n_rounds, n_rounds))
     result = _sweep(workspace, device, job, plan, "networks", math.inf, seed, quiet)
     if result.failures:
         signature, reason = next(iter(result.failures.items()))
@@ -237,7 +241,16 @@ def _sweep(
             update(now.n_rounds_done, now.n_rounds_total, now.seconds_left, label)
 
         try:
-            return sweep(device, store, job, plan, budget_s=budget_s, seed=seed, on_progress=show)
+            return sweep(
+                device,
+                store,
+                job,
+                plan,
+                budget_s=budget_s,
+                seed=seed,
+                on_progress=show,
+                on_notice=say,
+            )
         finally:
             store.close()
 

@@ -13,7 +13,8 @@ import pytest
 
 from mnaslat.data.measurement import Configuration
 from mnaslat.data.store import Store, Subject
-from mnaslat.profiling.plan import LAYERS, NETWORKS, TimingPlan
+from mnaslat.profiling.host import LAYERS, NETWORKS
+from mnaslat.profiling.plan import TimingPlan
 
 N_KILLS = 3
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnaslat.data.measurement import Configuration, Measurement, Round
+from mnaslat.data.measurement import Configuration, Measurement, Round, Statistics
 from mnaslat.errors import ConfigurationMismatch
 
 CONFIGURATION = Configuration(device="host", fingerprint="made-up CPU", runtime="made-up 1.0")
@@ -20,26 +20,38 @@ def _runs(*runs_ms: float) -> np.ndarray:
 
 
 def test_a_round_gives_its_fastest_and_its_median_run() -> None:
-    found = Round(runs_ms=_runs(4.0, 2.0, 3.0, 9.0))
-    assert (found.min_ms, found.median_ms) == (2.0, 3.5)
+    found = Round.of_runs(_runs(4.0, 2.0, 3.0, 9.0))
+    told = found.statistics
+    assert (found.min_ms, told.median_ms, told.n_runs) == (2.0, 3.5, 4)
+    assert (told.first_ms, told.max_ms, told.mean_ms) == (4.0, 9.0, 4.5)
+    assert told.std_ms == pytest.approx(math.sqrt((0.25 + 6.25 + 2.25 + 20.25) / 4), rel=1e-6)
+    assert found.total_ms == 18.0
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"n_runs": 0}, {"min_ms": 0.0}, {"mean_ms": math.nan}, {"median_ms": -1.0}, {"std_ms": -1.0}],
+)
+def test_statistics_that_no_runs_can_have_are_refused(wrong: dict[str, float]) -> None:
+    good = Statistics(n_runs=2, first_ms=1.0, min_ms=1.0, max_ms=3.0, mean_ms=2.0, std_ms=1.0)
+    with pytest.raises(ValueError, match="positive|negative"):
+        replace(good, **wrong)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("runs_ms", [(), (0.0,), (-1.0, 2.0), (math.nan,), (1.0, math.inf)])
 def test_a_round_refuses_runs_that_no_clock_gives(runs_ms: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match="at least one run, all of them positive"):
-        Round(runs_ms=_runs(*runs_ms))
+        Round.of_runs(_runs(*runs_ms))
 
 
 def test_the_latency_is_the_minimum_over_rounds_and_the_spread_that_of_the_two_fastest() -> None:
-    found = Measurement(
-        signature="x", round_min_ms=(3.0, 2.0, 2.5), round_median_ms=(3.0, 3.0, 3.0), n_runs=9
-    )
+    found = Measurement(signature="x", round_min_ms=(3.0, 2.0, 2.5), n_runs=9)
     assert (found.n_rounds, found.latency_ms) == (3, 2.0)
     assert found.spread == pytest.approx(0.25, rel=1e-12)
 
 
 def test_one_round_alone_agrees_with_nothing() -> None:
-    found = Measurement(signature="x", round_min_ms=(3.0,), round_median_ms=(3.0,), n_runs=1)
+    found = Measurement(signature="x", round_min_ms=(3.0,), n_runs=1)
     assert found.spread == math.inf
 
 
@@ -47,7 +59,7 @@ def test_one_round_alone_agrees_with_nothing() -> None:
 def test_a_further_round_never_slows_a_measurement_down(minima_ms: list[float]) -> None:
     def measured(rounds: list[float]) -> Measurement:
         values = tuple(rounds)
-        return Measurement(signature="x", round_min_ms=values, round_median_ms=values, n_runs=1)
+        return Measurement(signature="x", round_min_ms=values, n_runs=1)
 
     assert measured(minima_ms).latency_ms <= measured(minima_ms[:-1]).latency_ms
     assert measured(minima_ms).spread >= 0.0

@@ -1,5 +1,6 @@
 """Measurements on disk: committed round by round, whatever happens to the process or the disk."""
 
+import json
 import os
 import random
 import resource
@@ -9,14 +10,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mnaslat.architecture import Architecture
-from mnaslat.data.measurement import Configuration, Round
+from mnaslat.data.measurement import Configuration, Round, Statistics
 from mnaslat.data.store import Store
 from mnaslat.errors import WorkspaceError
 
@@ -28,7 +29,7 @@ _WRITER = """
 import sys
 from pathlib import Path
 import numpy as np
-from mnaslat.data.measurement import Configuration, Round
+from mnaslat.data.measurement import Configuration, Round, Statistics
 from mnaslat.data.store import Store
 
 path, name, n_rounds, n_runs = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
@@ -36,7 +37,7 @@ configuration = Configuration(device="host", fingerprint="made-up CPU")
 store = Store(Path(path))
 print("open", flush=True)
 for number in range(n_rounds):
-    measured = Round(runs_ms=np.full(n_runs, 1.0 + number, np.float32))
+    measured = Round.of_runs(np.full(n_runs, 1.0 + number, np.float32))
     given = store.add_round(configuration, "layer", name, measured)
     print(given, flush=True)
 store.close()
@@ -44,7 +45,7 @@ store.close()
 
 
 def _round(*runs_ms: float) -> Round:
-    return Round(runs_ms=np.array(runs_ms or (1.0,), np.float32))
+    return Round.of_runs(np.array(runs_ms or (1.0,), np.float32))
 
 
 def _start_writer(
@@ -87,8 +88,8 @@ def test_each_round_is_seen_by_another_reader_at_once(store: Store) -> None:
 def test_raw_runs_and_circumstances_survive_byte_for_byte(store: Store) -> None:
     rng = np.random.default_rng(3)
     written = [
-        Round(
-            runs_ms=rng.random(1000, np.float32) + np.float32(1e-3),
+        Round.of_runs(
+            rng.random(1000, np.float32) + np.float32(1e-3),
             warmup_ms=rng.random(7, np.float32),
             init_ms=0.1 + 0.2,
             circumstances={"load": "0.31", "note": "größer than 'usual'"},
@@ -110,7 +111,84 @@ def test_a_measurement_sums_up_its_rounds(store: Store) -> None:
     store.add_round(CONFIGURATION, "layer", LAYER, _round(2.0, 4.0, 3.0))
     store.add_round(CONFIGURATION, "layer", LAYER, _round(5.0, 1.0))
     found = store.measurements(CONFIGURATION, "layer")[LAYER]
-    assert (found.round_min_ms, found.round_median_ms, found.n_runs) == ((2.0, 1.0), (3.0, 3.0), 5)
+    assert (found.round_min_ms, found.n_runs) == ((2.0, 1.0), 5)
+
+
+def test_statistics_without_raw_runs_are_kept_as_they_are(store: Store) -> None:
+    told = Statistics(n_runs=50, first_ms=2.9, min_ms=2.7, max_ms=3.2, mean_ms=2.95, std_ms=0.1)
+    store.add_round(CONFIGURATION, "layer", LAYER, Round(statistics=told, memory_mb=9.2))
+    store.add_round(CONFIGURATION, "layer", "another", _round())
+    (read,) = store.rounds(CONFIGURATION, LAYER)
+    assert (read.statistics, read.memory_mb, read.runs_ms.size) == (told, 9.2, 0)
+    assert store.measurements(CONFIGURATION, "layer")[LAYER].latency_ms == 2.7
+    assert len(store.rounds(CONFIGURATION)) == 2
+
+
+def test_the_journal_keeps_its_order_and_its_configuration(store: Store) -> None:
+    other = replace(CONFIGURATION, threads=2)
+    for text in ("too hot", "cooled down"):
+        store.add_event(CONFIGURATION, text)
+    store.add_event(other, "lost")
+    assert [event.text for event in store.events(CONFIGURATION)] == ["too hot", "cooled down"]
+    assert [event.text for event in store.events(other)] == ["lost"]
+
+
+_VERSION_1 = """
+CREATE TABLE configurations (
+    id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, content TEXT NOT NULL, created REAL NOT NULL
+);
+CREATE TABLE subjects (
+    id INTEGER PRIMARY KEY, kind TEXT NOT NULL, signature TEXT NOT NULL UNIQUE, architecture TEXT
+);
+CREATE TABLE rounds (
+    configuration INTEGER NOT NULL REFERENCES configurations(id),
+    subject INTEGER NOT NULL REFERENCES subjects(id),
+    number INTEGER NOT NULL,
+    min_ms REAL NOT NULL, median_ms REAL NOT NULL, n_runs INTEGER NOT NULL, init_ms REAL NOT NULL,
+    runs_ms BLOB NOT NULL, warmup_ms BLOB NOT NULL,
+    circumstances TEXT NOT NULL, measured REAL NOT NULL,
+    PRIMARY KEY (configuration, subject, number)
+);
+CREATE TABLE failures (
+    configuration INTEGER NOT NULL REFERENCES configurations(id),
+    subject INTEGER NOT NULL REFERENCES subjects(id),
+    reason TEXT NOT NULL, happened REAL NOT NULL,
+    PRIMARY KEY (configuration, subject)
+);
+PRAGMA user_version=1;
+"""
+
+
+def test_measurements_of_schema_1_are_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "old.sqlite"
+    connection = sqlite3.connect(path)
+    connection.executescript(_VERSION_1)
+    content = json.dumps(asdict(CONFIGURATION))
+    connection.execute(
+        "INSERT INTO configurations VALUES (7, ?, ?, 1.0)", (CONFIGURATION.key, content)
+    )
+    connection.execute("INSERT INTO subjects VALUES (5, 'layer', ?, NULL)", (LAYER,))
+    runs = np.array([3.0, 2.0, 4.0], "<f4").tobytes()
+    for number in (1, 2):
+        connection.execute(
+            "INSERT INTO rounds VALUES (7, 5, ?, 2.0, 3.0, 3, 0.5, ?, ?, ?, ?)",
+            (number, runs, runs[:4], json.dumps({"load": str(number)}), float(number)),
+        )
+    connection.execute("INSERT INTO failures VALUES (7, 5, 'no', 3.0)")
+    connection.commit()
+    connection.close()
+
+    store = Store(path)
+    first, second = store.rounds(CONFIGURATION, LAYER)
+    assert (first.circumstances, second.circumstances) == ({"load": "1"}, {"load": "2"})
+    assert (first.runs_ms.tolist(), first.warmup_ms.tolist()) == ([3.0, 2.0, 4.0], [3.0])
+    assert (first.statistics.median_ms, first.init_ms, first.memory_mb) == (3.0, 0.5, None)
+    assert store.measurements(CONFIGURATION, "layer")[LAYER].round_min_ms == (2.0, 2.0)
+    assert store.failures(CONFIGURATION, "layer") == {LAYER: "no"}
+    assert store.add_round(CONFIGURATION, "layer", LAYER, _round()) == 3
+    store.close()
+    Store(path).close()  # and once taken over, it stays so
+    _check_integrity(path)
 
 
 def test_layers_and_networks_are_told_apart(store: Store) -> None:
@@ -207,7 +285,7 @@ def test_a_full_disk_is_one_sentence_and_keeps_what_was_committed(tmp_path: Path
     try:
         with pytest.raises(WorkspaceError, match=r"the disk has room; what was committed before"):
             for _ in range(100):
-                measured = Round(runs_ms=np.ones(3000, np.float32))
+                measured = Round.of_runs(np.ones(3000, np.float32))
                 store.add_round(CONFIGURATION, "layer", "large", measured)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -72,9 +72,7 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_beside_it(
 
 
 def test_a_table_takes_the_minimum_over_rounds_of_each_measurement() -> None:
-    measured = Measurement(
-        signature=SIGNATURES[0], round_min_ms=(2.0, 1.6), round_median_ms=(3.0, 3.0), n_runs=9
-    )
+    measured = Measurement(signature=SIGNATURES[0], round_min_ms=(2.0, 1.6), n_runs=9)
     table = LatencyTable.from_measurements(CONFIGURATION, {SIGNATURES[0]: measured})
     assert list(table) == [SIGNATURES[0]] and len(table) == 1
     assert table.rows[SIGNATURES[0]] == Row(1.6, 2.0 / 1.6 - 1.0, 2)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from mnaslat.profiling.plan import LAYERS, NETWORKS, TimingPlan
+from mnaslat.profiling.host import LAYERS, NETWORKS
+from mnaslat.profiling.plan import TimingPlan
 
 
 @pytest.mark.parametrize(

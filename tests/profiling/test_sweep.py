@@ -12,11 +12,11 @@ import pytest
 
 from mnaslat.architecture import Architecture
 from mnaslat.data.measurement import Configuration, Round
-from mnaslat.data.store import Store
+from mnaslat.data.store import Store, Subject
 from mnaslat.errors import DeviceError
 from mnaslat.graph import Graph, Precision
 from mnaslat.lowering import lower
-from mnaslat.profiling.device import Device, Failure, Model
+from mnaslat.profiling.device import Device, Failure, Model, Notice
 from mnaslat.profiling.plan import TimingPlan
 from mnaslat.profiling.sweep import Job, Progress, SweepResult, sweep
 
@@ -42,9 +42,12 @@ class FakeDevice:
     def configuration(self, precision: Precision) -> Configuration:
         return Configuration(device=self.name, fingerprint="made-up", precision=precision)
 
+    def plan(self, kind: Subject) -> TimingPlan:
+        return PLAN
+
     def measure(
         self, models: Iterable[Model], plan: TimingPlan
-    ) -> Iterator[tuple[str, Round | Failure]]:
+    ) -> Iterator[tuple[str, Round | Failure] | Notice]:
         self.is_closed = False
         try:
             for model in models:
@@ -63,7 +66,7 @@ class FakeDevice:
             latency_ms = 10.0 * 0.9**number
         if key == LATE:
             latency_ms = {1: 12.0, 2: 10.0}.get(number, 10.1)
-        return Round(runs_ms=np.array([latency_ms, 2 * latency_ms], np.float32))
+        return Round.of_runs(np.array([latency_ms, 2 * latency_ms], np.float32))
 
 
 class Stopped(Exception):
@@ -187,7 +190,7 @@ def test_progress_reaches_the_total_and_never_goes_back(store: Store) -> None:
 def test_a_model_that_fails_after_a_round_is_counted_once(store: Store) -> None:
     device = FakeDevice()
     configuration = device.configuration("fp32")
-    store.add_round(configuration, "layer", BROKEN, Round(runs_ms=np.ones(1, np.float32)))
+    store.add_round(configuration, "layer", BROKEN, Round.of_runs(np.ones(1, np.float32)))
     seen: list[Progress] = []
     result = sweep(device, store, _job(STEADY, BROKEN), PLAN, on_progress=seen.append)
     assert seen[-1].n_done == 2
@@ -208,7 +211,7 @@ def test_a_model_is_the_tflite_file_of_its_signature(store: Store) -> None:
     class Reading(FakeDevice):
         def measure(
             self, models: Iterable[Model], plan: TimingPlan
-        ) -> Iterator[tuple[str, Round | Failure]]:
+        ) -> Iterator[tuple[str, Round | Failure] | Notice]:
             listed = list(models)
             made.extend(model.make() for model in listed)
             return super().measure(listed, plan)
@@ -272,7 +275,7 @@ def test_budgets_add_up_over_calls_without_measuring_twice(timed: FakeDevice, st
 def test_what_was_begun_comes_before_what_was_not(timed: FakeDevice, store: Store) -> None:
     begun = MANY[50]
     store.add_round(
-        timed.configuration("fp32"), "layer", begun, Round(runs_ms=np.full(2, 10.0, np.float32))
+        timed.configuration("fp32"), "layer", begun, Round.of_runs(np.full(2, 10.0, np.float32))
     )
     result = _budgeted(timed, store, 1.0)
     assert timed.asked.count(begun) == 1
@@ -308,11 +311,26 @@ def test_an_empty_job_is_done_at_once(store: Store) -> None:
     assert (result.n_total, result.n_left) == (0, 0)
 
 
+def test_what_a_device_says_is_passed_on_and_kept_in_the_journal(store: Store) -> None:
+    class Talking(FakeDevice):
+        def measure(
+            self, models: Iterable[Model], plan: TimingPlan
+        ) -> Iterator[tuple[str, Round | Failure] | Notice]:
+            yield Notice("too hot, waiting")
+            yield from super().measure(models, plan)
+
+    heard: list[str] = []
+    result = sweep(Talking(), store, _job(STEADY), PLAN, on_notice=heard.append)
+    configuration = Talking().configuration("fp32")
+    assert heard == [event.text for event in store.events(configuration)]
+    assert heard == ["too hot, waiting"] * 2 and result.n_rounds == 2
+
+
 def test_a_device_that_stops_in_silence_is_an_error_and_no_endless_loop(store: Store) -> None:
     class Silent(FakeDevice):
         def measure(
             self, models: Iterable[Model], plan: TimingPlan
-        ) -> Iterator[tuple[str, Round | Failure]]:
+        ) -> Iterator[tuple[str, Round | Failure] | Notice]:
             return iter(())
 
     with pytest.raises(DeviceError, match="fake measured 0 of 1 models and then stopped"):
