@@ -4,6 +4,7 @@ Wrong arguments are a plain ``ValueError``. Everything a caller may want to catc
 
     MnaslatError
     ├── DeviceError            a device cannot be found, opened or kept
+    │   └── DeviceLost         the connection to a phone broke; it may come back
     ├── WorkspaceError         the workspace cannot be read, written or locked
     │   └── WorkspaceBusy      another process measures on the same device in this workspace
     ├── ConfigurationMismatch  two configurations would be mixed in one table or prediction
@@ -20,6 +21,10 @@ class MnaslatError(Exception):
 
 class DeviceError(MnaslatError):
     """A device cannot be found, opened or kept."""
+
+
+class DeviceLost(DeviceError):
+    """The connection to a phone broke; it may come back."""
 
 
 class WorkspaceError(MnaslatError):

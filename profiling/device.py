@@ -1,7 +1,8 @@
 """What a device must offer."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from mnaslat.data.measurement import Configuration, Round
@@ -38,6 +39,57 @@ class Notice:
     """Something a person should know: a wait until the phone is cool, a lost connection."""
 
     text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceSettings:
+    """How a device is to be measured; what is left empty is the device's own default."""
+
+    threads: int = 1
+    cores: str = ""  # any, core numbers such as 4,5, or a phone's big, mid or little ones
+    delegate: str = ""  # what runs the model: xnnpack, gpu, nnapi or none
+    runtime: str = ""  # as in the configuration that is to be continued
+    benchmark_binary: Path | None = None  # the tool to run on a phone
+    guard: Mapping[str, float] = field(default_factory=dict)  # changes to ``GuardPolicy``
+    on_download: Callable[[int, int], None] = lambda n_bytes, total: None  # total 0: not known
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What keeps a device from being used, and what to do; or what to know if it does not."""
+
+    text: str
+    blocks: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundDevice:
+    """Something that could be measured on."""
+
+    name: str  # to give to ``--device``
+    kind: str
+    facts: Mapping[str, str] = field(default_factory=dict)  # model, cores, memory, battery, ...
+    troubles: tuple[Trouble, ...] = ()
+
+    @property
+    def usable(self) -> bool:
+        """Whether it can be measured on now."""
+        return not any(trouble.blocks for trouble in self.troubles)
+
+
+class DeviceKind(Protocol):
+    """A way to find and open devices."""
+
+    def find(self) -> list[FoundDevice]:
+        """All that are there, usable or not."""
+
+    def open(self, name: str, settings: DeviceSettings) -> "Device | None":
+        """The device of that name; None where it is none of this kind.
+
+        Raises:
+            ValueError: If the device has not what the settings ask for.
+            DeviceError: If it is there but cannot be used.
+        """
 
 
 class Device(Protocol):

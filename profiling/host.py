@@ -21,7 +21,7 @@ from mnaslat.data.measurement import Configuration, Round
 from mnaslat.data.store import Subject
 from mnaslat.errors import DeviceError
 from mnaslat.graph import Precision
-from mnaslat.profiling.device import Failure, Model
+from mnaslat.profiling.device import DeviceSettings, Failure, FoundDevice, Model
 from mnaslat.profiling.plan import TimingPlan
 
 LAYERS = TimingPlan()
@@ -99,6 +99,32 @@ class HostDevice:
                     yield key, outcome
         finally:
             crew.close()
+
+
+class HostKind:
+    """This computer."""
+
+    def find(self) -> list[FoundDevice]:
+        """It is always there."""
+        configuration = HostDevice().configuration("fp32")
+        facts = {"fingerprint": configuration.fingerprint, "runtime": configuration.runtime}
+        return [FoundDevice(name="host", kind="host", facts=facts)]
+
+    def open(self, name: str, settings: DeviceSettings) -> HostDevice | None:
+        """This computer with threads and cores as asked; None under any other name.
+
+        Raises:
+            ValueError: If it has no such cores, or is asked for what only phones have.
+        """
+        if name != "host":
+            return None
+        if settings.delegate not in ("", "xnnpack"):
+            raise ValueError(f"The host runs models with xnnpack, not {settings.delegate!r}.")
+        cores = settings.cores or "any"
+        if cores != "any" and not all(core.isdigit() for core in cores.split(",")):
+            raise ValueError(f"{cores!r} is not a list of cores; write any, 1, or 0,1.")
+        pinned = () if cores == "any" else tuple(int(core) for core in cores.split(","))
+        return HostDevice(threads=settings.threads, cores=pinned)
 
 
 def cpu_name() -> str:

@@ -20,6 +20,7 @@ class TimingPlan:
     n_rounds: int = 2  # of every model
     max_rounds: int = 5  # of a model whose rounds disagree
     agreement: float = 0.02  # two rounds that differ by less are taken as settled
+    resolution_ms: float = 0.0  # of the clock: a smaller difference means nothing
     timeout_s: float = 60.0  # a round that takes longer hangs
 
     def __post_init__(self) -> None:

@@ -255,9 +255,11 @@ class _Run:
         return self.measured[signature].n_rounds if signature in self.measured else 0
 
     def _is_settled(self, signature: str) -> bool:
-        return signature in self.measured and (
-            self.measured[signature].spread <= self.plan.agreement
-        )
+        if signature not in self.measured:
+            return False
+        found = self.measured[signature]
+        difference_ms = found.spread * found.latency_ms
+        return found.spread <= self.plan.agreement or difference_ms <= self.plan.resolution_ms
 
     def _is_done(self, signature: str) -> bool:
         rounds = self._n_rounds(signature)

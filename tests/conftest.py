@@ -4,11 +4,20 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
+
+from tests.phone.fixtures import (  # noqa: F401  (fixtures are found by their names)
+    adb_server,
+    make_phone,
+    phone,
+    phone_benchmark_model,
+)
+from tests.phone.phone import Phone
 
 # No deadline: how long an example takes depends on the machine, not on what must be true.
 settings.register_profile("mnaslat", deadline=None)
@@ -22,11 +31,14 @@ class CommandLine:
 
     Attributes:
         small: Options that choose a space of a few dozen small layers.
-        environment: The tests' own modules can be imported by ``--accuracy module:function``.
     """
 
     small = ("--space", f"{_CLI / 'small_space.py'}:small", "--resolution", "32", "--width", "0.25")
-    environment = {**os.environ, "PYTHONPATH": str(_CLI), "PYTHONSAFEPATH": "1"}
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The tests' own modules can be imported by ``--accuracy module:function``."""
+        return {**os.environ, "PYTHONPATH": str(_CLI), "PYTHONSAFEPATH": "1"}
 
     def command(self, *arguments: str) -> list[str]:
         """What has to be run."""
@@ -48,6 +60,26 @@ class CommandLine:
     def json(self, *arguments: str) -> Any:
         """Run with ``--json`` and read what is printed."""
         return json.loads(self.run(*arguments, "--json").stdout)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_adb_and_cache(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """Keep the tests away from this computer's phones, adb server and cache.
+
+    Programs that look for phones find the tests' adb server, which knows only phones in software;
+    where there is none, a port at which nobody answers and no server can be started.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.delenv("ANDROID_SERIAL", raising=False)
+        if not Phone.missing():
+            for name, value in request.getfixturevalue("adb_server").environment.items():
+                patch.setenv(name, value)
+        else:
+            patch.setenv("ADBUTILS_ADB_PATH", "/nonexistent/adb")
+        yield
 
 
 @pytest.fixture(scope="session")

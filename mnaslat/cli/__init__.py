@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import typer
 
+from mnaslat.cli.devices import devices
 from mnaslat.cli.measure import MEASURING
 from mnaslat.cli.models import MODELS
 from mnaslat.cli.reports import REPORTS
@@ -54,5 +55,6 @@ def _fail(message: str, status: int = 1) -> None:
     sys.exit(status)
 
 
+app.add_typer(devices, name="devices")
 for _command in (*MEASURING, *MODELS, *SEARCHING, *REPORTS):
     app.command()(_stoppable(_command))

@@ -1,13 +1,10 @@
 """Predictions against fresh measurements: of random networks, and of a search's candidates."""
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mnaslat.cli.options import open_device_of
-from mnaslat.cli.runs import find_run
 from mnaslat.cli.setup import calibration_graphs, fresh_networks, measure_networks
 from mnaslat.data.workspace import Workspace
 from mnaslat.errors import MnaslatError
@@ -16,6 +13,7 @@ from mnaslat.predictors.base import Floats
 from mnaslat.space import SearchSpace
 
 if TYPE_CHECKING:
+    from mnaslat.cli.runs import Run
     from mnaslat.profiling.device import Device
 
 # Two rounds are compared with two others, to say how well a measurement repeats.
@@ -85,25 +83,15 @@ def repeatability(round_min_ms: tuple[tuple[float, ...], ...]) -> float:
 
 
 def validate_run(
-    workspace: Workspace, folder: Path | None, device: str, top: int, space: str = ""
+    workspace: Workspace, run: "Run", device: "Device", top: int
 ) -> list[dict[str, Any]]:
-    """Measure the best networks of a run; what was measured before is read from the store.
-
-    Args:
-        workspace: Where measurements are kept.
-        folder: Of the run; None takes the newest.
-        device: Name of the device; empty takes the one of the run's predictor.
-        top: How many networks.
-        space: A space in a Python file that the run may be read with.
-    """
-    run = find_run(workspace, folder, space)
+    """Measure the ``top`` best networks of a run; those measured before are read from the store."""
     candidates = run.candidates()[:top]
-    configuration = run.predictor.configuration
     measured = measure_networks(
         workspace,
-        open_device_of(configuration, device),
+        device,
         [each.architecture for each in candidates],
-        configuration.precision,
+        run.predictor.configuration.precision,
     )
     return [
         {

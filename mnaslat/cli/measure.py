@@ -1,4 +1,4 @@
-"""Commands that measure: devices, profile, calibrate, evaluate, validate."""
+"""Commands that measure: profile, calibrate, evaluate, validate."""
 
 import math
 from dataclasses import asdict
@@ -9,9 +9,12 @@ import typer
 
 from mnaslat.cli.options import (
     DEFAULT_WORKSPACE,
+    BinaryOption,
     ClassesOption,
     CoresOption,
+    DelegateOption,
     DeviceOption,
+    GuardOption,
     JsonOption,
     PrecisionOption,
     PredictorOption,
@@ -32,33 +35,26 @@ from mnaslat.cli.options import (
 )
 
 
-def devices(json: JsonOption = False) -> None:
-    """List what can be measured on.
-
-    Example: mnaslat devices
-    """
-    host = open_device("host")
-    configuration = host.configuration("fp32")
-    if json:
-        print_json([{"device": "host", "usable": True, **asdict(configuration)}])
-        return
-    print(f"host   usable   {configuration.fingerprint}; {configuration.runtime}")
-    print("Phones over adb are not supported by this version.")
-
-
 def profile(
-    device: DeviceOption = "host",
+    device: DeviceOption = "",
     space: SpaceOption = "mnasnet",
     resolution: ResolutionOption = 224,
     width: WidthOption = 1.0,
     classes: ClassesOption = 1000,
     precision: PrecisionOption = "fp32",
     threads: ThreadsOption = 1,
-    cores: CoresOption = "any",
+    cores: CoresOption = "",
+    delegate: DelegateOption = "",
+    benchmark_binary: BinaryOption = None,
+    guard: GuardOption = "",
     budget: Annotated[
         str, typer.Option("--budget", help="Time to spend, e.g. 10m; all layers if left out.")
     ] = "",
     seed: SeedOption = 0,
+    new_table: Annotated[
+        bool,
+        typer.Option("--new-table", help="Start anew where the device is no longer the same."),
+    ] = False,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     json: JsonOption = False,
 ) -> None:
@@ -68,14 +64,23 @@ def profile(
 
     Example: mnaslat profile --budget 10m
     """
-    from mnaslat.cli.setup import profile_space, read_table
+    from mnaslat.cli.setup import check_same_device, profile_space, read_table
     from mnaslat.units import format_duration, parse_duration_s
 
     with usage("--budget"):
         budget_s = parse_duration_s(budget) if budget else math.inf
     _only_fp32(precision)
     place = open_workspace(workspace)
-    target = open_device(device, threads, cores)
+    target = open_device(
+        device,
+        threads=threads,
+        cores=cores,
+        delegate=delegate,
+        binary=benchmark_binary,
+        guard=guard,
+    )
+    if not new_table:
+        check_same_device(place, target, "fp32")
     result = profile_space(
         place,
         target,
@@ -108,7 +113,7 @@ def profile(
 
 
 def calibrate(
-    device: DeviceOption = "host",
+    device: DeviceOption = "",
     models: Annotated[int, typer.Option("--models", min=3, help="Whole networks to measure.")] = 20,
     space: SpaceOption = "mnasnet",
     resolution: ResolutionOption = 224,
@@ -116,7 +121,10 @@ def calibrate(
     classes: ClassesOption = 1000,
     precision: PrecisionOption = "fp32",
     threads: ThreadsOption = 1,
-    cores: CoresOption = "any",
+    cores: CoresOption = "",
+    delegate: DelegateOption = "",
+    benchmark_binary: BinaryOption = None,
+    guard: GuardOption = "",
     seed: SeedOption = 0,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     json: JsonOption = False,
@@ -130,7 +138,14 @@ def calibrate(
     _only_fp32(precision)
     predictor, path = calibrate_predictor(
         open_workspace(workspace),
-        open_device(device, threads, cores),
+        open_device(
+            device,
+            threads=threads,
+            cores=cores,
+            delegate=delegate,
+            binary=benchmark_binary,
+            guard=guard,
+        ),
         open_space(space, width, resolution, classes),
         n_models=models,
         seed=seed,
@@ -155,6 +170,8 @@ def calibrate(
 def evaluate(
     predictor: PredictorOption = None,
     device: PredictorsDeviceOption = "",
+    benchmark_binary: BinaryOption = None,
+    guard: GuardOption = "",
     models: Annotated[int, typer.Option("--models", min=3, help="Fresh networks to measure.")] = 30,
     space: SpaceOption = "mnasnet",
     resolution: ResolutionOption = 224,
@@ -177,7 +194,7 @@ def evaluate(
     found, path = find_predictor(place, predictor)
     result = evaluate_predictor(
         place,
-        open_device_of(found.configuration, device),
+        open_device_of(found.configuration, device, binary=benchmark_binary, guard=guard),
         found,
         open_space(space, width, resolution, classes),
         n_models=models,
@@ -199,6 +216,8 @@ def validate(
         Path | None, typer.Argument(help="Folder of a search run; the newest if left out.")
     ] = None,
     device: PredictorsDeviceOption = "",
+    benchmark_binary: BinaryOption = None,
+    guard: GuardOption = "",
     top: Annotated[int, typer.Option("--top", min=1, help="Networks to measure.")] = 10,
     space: TrustedSpaceOption = "",
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
@@ -209,9 +228,14 @@ def validate(
     Example: mnaslat validate --top 5
     """
     from mnaslat.cli.evaluation import validate_run
+    from mnaslat.cli.runs import find_run
 
     place = open_workspace(workspace)
-    rows = validate_run(place, run, device, top, space)
+    found = find_run(place, run, space)
+    target = open_device_of(
+        found.predictor.configuration, device, binary=benchmark_binary, guard=guard
+    )
+    rows = validate_run(place, found, target, top)
     if json:
         print_json(rows)
         return
@@ -235,4 +259,4 @@ def _print_errors(title: str, errors: dict[str, float]) -> None:
     )
 
 
-MEASURING = (devices, profile, calibrate, evaluate, validate)
+MEASURING = (profile, calibrate, evaluate, validate)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mnaslat.architecture import Architecture
     from mnaslat.data.measurement import Configuration
     from mnaslat.data.workspace import Workspace
-    from mnaslat.profiling.host import HostDevice
+    from mnaslat.profiling.device import Device
     from mnaslat.space import SearchSpace
 
 WorkspaceOption = Annotated[
@@ -21,7 +21,12 @@ WorkspaceOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 DeviceOption = Annotated[
-    str, typer.Option("--device", help="What to measure on: host is this computer's CPU.")
+    str,
+    typer.Option(
+        "--device",
+        help="A phone's serial, or host (this computer's CPU). The only phone, else the host, if "
+        "left out.",
+    ),
 ]
 SpaceOption = Annotated[
     str, typer.Option("--space", help="mnasnet, mnasnet-paper, or FILE.py:FUNCTION.")
@@ -39,7 +44,32 @@ ThreadsOption = Annotated[
     int, typer.Option("--threads", min=1, max=256, help="Threads of the runtime.")
 ]
 CoresOption = Annotated[
-    str, typer.Option("--cores", help="Cores to pin the runtime to, e.g. 1 or 0,1; or any.")
+    str,
+    typer.Option(
+        "--cores",
+        help="Cores to pin the runtime to: big, mid or little ones of a phone, or e.g. 0,1; or "
+        "any. A phone's big ones if left out.",
+    ),
+]
+DelegateOption = Annotated[
+    str,
+    typer.Option("--delegate", help="What runs models: xnnpack (CPU); on phones also gpu, nnapi."),
+]
+BinaryOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--benchmark-binary",
+        help="benchmark_model for the phone; remembered. The one used last, or the published one "
+        "if left out.",
+    ),
+]
+GuardOption = Annotated[
+    str,
+    typer.Option(
+        "--guard",
+        help="Conditions that a phone may be measured in, e.g. "
+        "max-thermal-status=1,min-battery-percent=30.",
+    ),
 ]
 PrecisionOption = Annotated[str, typer.Option("--precision", help="fp32 (fp16, int8: later).")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of all random choices.")]
@@ -69,32 +99,75 @@ def open_workspace(path: Path) -> "Workspace":
     return Workspace(path)
 
 
-def open_device(name: str, threads: int = 1, cores: str = "any") -> "HostDevice":
-    """The device of that name; a usage error where it is not known."""
-    from mnaslat.profiling.host import HostDevice
+def open_device(
+    name: str,
+    *,
+    threads: int = 1,
+    cores: str = "",
+    delegate: str = "",
+    runtime: str = "",
+    binary: Path | None = None,
+    guard: str = "",
+) -> "Device":
+    """The device of that name; a usage error where it has not what is asked for.
 
-    if name != "host":
-        raise typer.BadParameter(
-            f"No device {name!r} here. Measure on this computer with --device host; "
-            "`mnaslat devices` lists what can be measured on.",
-            param_hint="--device",
+    Raises:
+        DeviceError: If it is not there or cannot be used.
+    """
+    from mnaslat.cli.progress import download_progress
+    from mnaslat.profiling import devices
+    from mnaslat.profiling.device import DeviceSettings
+
+    with usage("--guard"):
+        changes = _read_guard(guard)
+    with download_progress() as on_download, usage("device"):
+        return devices.open_device(
+            name,
+            DeviceSettings(
+                threads=threads,
+                cores=cores,
+                delegate=delegate,
+                runtime=runtime,
+                benchmark_binary=binary,
+                guard=changes,
+                on_download=on_download,
+            ),
         )
-    with usage("--cores"):
-        if cores != "any" and not all(core.isdigit() for core in cores.split(",")):
-            raise ValueError(f"{cores!r} is not a list of cores; write any, 1, or 0,1.")
-        pinned = () if cores == "any" else tuple(int(core) for core in cores.split(","))
-        return HostDevice(threads=threads, cores=pinned)
 
 
-def open_device_of(configuration: "Configuration", name: str = "") -> "HostDevice":
-    """The device that a configuration was measured on, with its threads and cores.
+def open_device_of(
+    configuration: "Configuration", name: str = "", *, binary: Path | None = None, guard: str = ""
+) -> "Device":
+    """The device that a configuration was measured on, in the same setting.
 
     Raises:
         ConfigurationMismatch: If the device here is not the one of the configuration.
+        DeviceError: If it is not there or cannot be used.
     """
-    device = open_device(name or configuration.device, configuration.threads, configuration.cores)
+    device = open_device(
+        name or configuration.device,
+        threads=configuration.threads,
+        cores=configuration.cores,
+        delegate=configuration.delegate,
+        runtime=configuration.runtime,
+        binary=binary,
+        guard=guard,
+    )
     configuration.require(device.configuration(configuration.precision), f"Device {device.name}")
     return device
+
+
+def _read_guard(text: str) -> dict[str, float]:
+    changes: dict[str, float] = {}
+    for part in filter(None, text.split(",")):
+        key, equals, value = part.partition("=")
+        if not equals:
+            raise ValueError(f"{part!r} is not NAME=NUMBER.")
+        try:
+            changes[key.strip().replace("-", "_")] = float(value)
+        except ValueError:
+            raise ValueError(f"{value!r} is not a number, in {part!r}.") from None
+    return changes
 
 
 def open_space(

@@ -2,8 +2,8 @@
 
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Protocol
 
 from mnaslat.units import format_duration
@@ -69,6 +69,23 @@ def _bar(title: str) -> Iterator[Update]:
             )
 
         yield update
+
+
+@contextmanager
+def download_progress() -> Iterator[Callable[[int, int], None]]:
+    """Gives a function to call with the bytes that came and those expected; 0 if not known."""
+    with ExitStack() as stack:
+        update: Update | None = None
+        started = time.monotonic()
+
+        def show(n_bytes: int, total: int) -> None:
+            nonlocal update
+            if update is None:  # most of the time nothing has to be fetched
+                update = stack.enter_context(progress("Fetching benchmark_model (kB)"))
+            left_s = (time.monotonic() - started) / max(n_bytes, 1) * max(total - n_bytes, 0)
+            update(n_bytes // 1000, total // 1000, left_s)
+
+        yield show
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import math
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +10,9 @@ import typer
 
 from mnaslat.cli.options import (
     DEFAULT_WORKSPACE,
+    BinaryOption,
     ClassesOption,
+    GuardOption,
     JsonOption,
     PredictorOption,
     PredictorsDeviceOption,
@@ -71,6 +74,8 @@ def search(
         ),
     ] = 20,
     device: PredictorsDeviceOption = "",
+    benchmark_binary: BinaryOption = None,
+    guard: GuardOption = "",
     space: SpaceOption = "mnasnet",
     resolution: ResolutionOption = 224,
     width: WidthOption = 1.0,
@@ -111,21 +116,21 @@ def search(
         "accuracy": accuracy,
         "samples": samples,
         "validate_every": validate_every,
-        "device": device,
         "space": [space, resolution, width, classes],
         "preset": preset,
         "seed": seed,
         "run": run,
     }
     place = open_workspace(workspace)
+    reach = _Reach(device, benchmark_binary, guard)
     found = unfinished_run(place, request)
     if found is None:
-        path = _predictor_path(place, predictor, device, searched, seed)
+        path = _predictor_path(place, predictor, reach, searched, seed)
         settings = _settings(path, request)
         found = new_run(place, run, request, settings, path)
     else:
         _say(f"Going on with the unfinished run in {found.folder}.")
-    result = _run(place, found)
+    result = _run(place, found, reach)
     (prediction,) = found.predictor.predict([result.winner.architecture])
     share = prediction.measured_share
     if json:
@@ -134,13 +139,23 @@ def search(
     _print_result(found.folder, result, share)
 
 
+@dataclass(frozen=True)
+class _Reach:
+    """How the device is reached this time: no part of what a run is."""
+
+    device: str
+    binary: Path | None
+    guard: str
+
+
 def _predictor_path(
-    workspace: "Workspace", path: Path | None, device: str, space: Any, seed: int
+    workspace: "Workspace", path: Path | None, reach: "_Reach", space: Any, seed: int
 ) -> Path:
     from mnaslat.cli.setup import find_predictor, make_quick_predictor
 
     if path is None and workspace.newest_predictor() is None:
-        return make_quick_predictor(workspace, open_device(device or "host"), space, seed)[1]
+        device = open_device(reach.device, binary=reach.binary, guard=reach.guard)
+        return make_quick_predictor(workspace, device, space, seed)[1]
     return find_predictor(workspace, path)[1]
 
 
@@ -177,7 +192,7 @@ def _settings(predictor: Path, request: dict[str, Any]) -> "SearchSettings":
     )
 
 
-def _run(workspace: "Workspace", run: "Run") -> "SearchResult":
+def _run(workspace: "Workspace", run: "Run", reach: "_Reach") -> "SearchResult":
     import torch
 
     from mnaslat.cli.progress import progress
@@ -192,7 +207,7 @@ def _run(workspace: "Workspace", run: "Run") -> "SearchResult":
     validator = None
     if request["validate_every"]:
         configuration = run.predictor.configuration
-        device = open_device_of(configuration, request["device"])
+        device = open_device_of(configuration, reach.device, binary=reach.binary, guard=reach.guard)
         validator = _DeviceValidator(workspace, device, configuration.precision)
     with progress("Searching") as update:
         source = accuracy_source(

@@ -11,10 +11,11 @@ import numpy as np
 
 from mnaslat.architecture import Architecture
 from mnaslat.cli.progress import progress, say, silence
+from mnaslat.data.measurement import Configuration
 from mnaslat.data.store import Store
 from mnaslat.data.table import LatencyTable
 from mnaslat.data.workspace import Workspace
-from mnaslat.errors import DeviceError, MnaslatError, PredictorFileError
+from mnaslat.errors import ConfigurationMismatch, DeviceError, MnaslatError, PredictorFileError
 from mnaslat.graph import Graph, Precision
 from mnaslat.lowering import lower
 from mnaslat.predictors import CalibratedPredictor, TablePredictor, load_predictor, save_predictor
@@ -39,6 +40,35 @@ class MeasuredNetworks:
     architectures: tuple[Architecture, ...]
     latency_ms: tuple[float, ...]
     round_min_ms: tuple[tuple[float, ...], ...]
+
+
+def check_same_device(workspace: Workspace, device: "Device", precision: Precision) -> None:
+    """Refuse to start a second table unasked, because the phone or its tool was updated.
+
+    Raises:
+        ConfigurationMismatch: If the workspace has latencies of the same device, in the same
+            setting, from before it changed, and none of now.
+    """
+    now = device.configuration(precision)
+    store = workspace.store()
+    known = store.configurations()
+    store.close()
+    before = [
+        each
+        for each in known
+        if replace(each, fingerprint=now.fingerprint, runtime=now.runtime) == now
+    ]
+    if before and now not in before:
+        raise ConfigurationMismatch(
+            f"{device.name} is no longer what it was when it was measured in {workspace.path}: "
+            f"{_difference(before[-1], now)}. Latencies of the two are never mixed. Start a new "
+            "table with --new-table (the old one is kept), or go back to what it was."
+        )
+
+
+def _difference(before: Configuration, now: Configuration) -> str:
+    pairs = ((before.fingerprint, now.fingerprint), (before.runtime, now.runtime))
+    return "; ".join(f"{old!r} then, {new!r} now" for old, new in pairs if old != new)
 
 
 def profile_space(

@@ -1,0 +1,72 @@
+"""Commands about devices: what can be measured on, and cleaning up."""
+
+from typing import Annotated
+
+import typer
+
+from mnaslat.cli.options import JsonOption, print_json
+
+devices = typer.Typer(
+    help="List what can be measured on, and what is wrong with the rest.",
+    epilog="Example: mnaslat devices",
+    invoke_without_command=True,
+)
+
+
+@devices.callback()
+def list_devices(context: typer.Context, json: JsonOption = False) -> None:
+    """List what can be measured on, and what is wrong with the rest.
+
+    Example: mnaslat devices
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from mnaslat.profiling.devices import find_devices
+
+    found = find_devices()
+    if json:
+        print_json(
+            [
+                {
+                    "device": each.name,
+                    "kind": each.kind,
+                    "usable": each.usable,
+                    **each.facts,
+                    "troubles": [trouble.text for trouble in each.troubles],
+                }
+                for each in found
+            ]
+        )
+        return
+    for each in found:
+        print(f"{each.name}   {'usable' if each.usable else 'not usable'}")
+        for name, text in each.facts.items():
+            print(f"  {name:12} {text}")
+        for trouble in each.troubles:
+            print(f"  {'! ' if trouble.blocks else 'note: '}{trouble.text}")
+    if len(found) == 1:
+        print(
+            "No phone is connected. Switch on USB debugging in its developer options and plug it "
+            "in, or `adb connect ADDRESS`."
+        )
+
+
+@devices.command()
+def clean(
+    serial: Annotated[str, typer.Argument(help="Serial of the phone.")], json: JsonOption = False
+) -> None:
+    """Remove everything that mnaslat left on a phone.
+
+    Example: mnaslat devices clean SERIAL
+    """
+    from mnaslat.profiling.phone.connection import Connection
+    from mnaslat.profiling.phone.preparing import clean as clean_phone
+    from mnaslat.profiling.phone.sitting import FOLDER
+
+    removed = clean_phone(Connection(serial))
+    if json:
+        print_json({"device": serial, "removed": FOLDER if removed else None})
+    elif removed:
+        print(f"{FOLDER} was removed from {serial}.")
+    else:
+        print(f"There is no {FOLDER} on {serial}.")

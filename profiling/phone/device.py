@@ -1,0 +1,98 @@
+"""A phone as a device: prepared, measured in sittings, guarded, waited for when it goes away."""
+
+from collections.abc import Iterable, Iterator
+
+from mnaslat.data.measurement import Configuration, Round
+from mnaslat.data.store import Subject
+from mnaslat.graph import Precision
+from mnaslat.profiling.device import Failure, Model, Notice
+from mnaslat.profiling.phone.binary import Binary
+from mnaslat.profiling.phone.connection import Connection
+from mnaslat.profiling.phone.description import Description
+from mnaslat.profiling.phone.guard import Guard, GuardPolicy, Sentinel
+from mnaslat.profiling.phone.measuring import Measuring
+from mnaslat.profiling.plan import TimingPlan
+
+_TOOL_MS = 1e-3  # the tool counts whole microseconds
+
+LAYERS = TimingPlan(
+    round_ms=150.0, warmup_ms=20.0, n_windows=1, resolution_ms=_TOOL_MS, timeout_s=20.0
+)
+NETWORKS = TimingPlan(
+    round_ms=600.0,
+    warmup_ms=50.0,
+    n_windows=1,
+    min_runs=20,
+    n_rounds=3,
+    max_rounds=6,
+    agreement=0.015,
+    resolution_ms=_TOOL_MS,
+)
+
+
+class PhoneDevice:
+    """One phone in one setting.
+
+    Args:
+        connection: To it.
+        description: What it is; it must still be that whenever it comes back.
+        binary: The benchmark tool.
+        threads: Threads of the runtime.
+        cores: That the tool is pinned to; empty lets the system choose.
+        delegate: One of ``preparing.DELEGATES``.
+        policy: In which conditions it may be measured.
+        absence_limit_s: How long to wait for a phone that went away.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        description: Description,
+        binary: Binary,
+        *,
+        threads: int = 1,
+        cores: tuple[int, ...] = (),
+        delegate: str = "xnnpack",
+        policy: GuardPolicy | None = None,
+        absence_limit_s: float = 300.0,
+    ) -> None:
+        self.connection, self.description, self.binary = connection, description, binary
+        self.threads, self.cores, self.delegate = threads, cores, delegate
+        self.policy, self.absence_limit_s = policy or GuardPolicy(), absence_limit_s
+        # What the phone was like when it was first measured here: later conditions and the
+        # sentinel's later latencies are compared with these.
+        self.guard = Guard(self.policy)
+        self.sentinel = Sentinel(self.policy)
+        self.has_begun = False
+
+    @property
+    def name(self) -> str:
+        """Model and a few digits of a hash: the same over USB and TCP, and not personal."""
+        return self.description.name
+
+    def configuration(self, precision: Precision) -> Configuration:
+        """What latencies measured now are comparable with."""
+        return Configuration(
+            device=self.name,
+            fingerprint=self.description.fingerprint,
+            precision=precision,
+            threads=self.threads,
+            cores=",".join(map(str, self.cores)) or "any",
+            delegate=self.delegate,
+            runtime=self.binary.label,
+        )
+
+    def plan(self, kind: Subject) -> TimingPlan:
+        """How long layers or networks are timed here."""
+        return LAYERS if kind == "layer" else NETWORKS
+
+    def measure(
+        self, models: Iterable[Model], plan: TimingPlan
+    ) -> Iterator[tuple[str, Round | Failure] | Notice]:
+        """Time one round of each model.
+
+        Raises:
+            DeviceError: If the phone stays away, does not cool down, needs charging or has no room.
+            ConfigurationMismatch: If it comes back with another build of Android.
+        """
+        yield from Measuring(self, plan).run(models)

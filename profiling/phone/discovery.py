@@ -1,0 +1,168 @@
+"""Phones that are connected: what they are, what is wrong with them, and how to open one."""
+
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from typing import Any
+
+from mnaslat.errors import DeviceError
+from mnaslat.profiling.device import DeviceSettings, FoundDevice, Trouble
+from mnaslat.profiling.phone.binary import find_binary, has_binary
+from mnaslat.profiling.phone.conditions import Conditions
+from mnaslat.profiling.phone.connection import Attached, Connection, attached
+from mnaslat.profiling.phone.description import Description
+from mnaslat.profiling.phone.device import PhoneDevice
+from mnaslat.profiling.phone.guard import Guard, GuardPolicy, advice
+from mnaslat.profiling.phone.preparing import DELEGATES
+from mnaslat.profiling.phone.questions import conditions_now, describe
+
+_MIN_SDK = 26  # Android 8: toybox with taskset, timeout, tar and sha256sum
+_STATES = {
+    "unauthorized": "this computer is not authorised: unlock the phone and accept the prompt for "
+    "USB debugging",
+    "authorizing": "it is being authorised: unlock the phone and accept the prompt",
+    "offline": "it does not answer: plug it in again, or run `adb reconnect offline`",
+    "no": "the system keeps adb from the USB port: install the udev rules for Android phones "
+    "(Debian: android-sdk-platform-tools-common) and plug it in again",
+    "recovery": "it is in recovery mode: restart it",
+    "sideload": "it is in sideload mode: restart it",
+    "bootloader": "it is in its boot loader: restart it",
+}
+
+
+class PhoneKind:
+    """Phones over adb."""
+
+    def find(self) -> list[FoundDevice]:
+        """All phones that the adb server knows; none where there is no adb server."""
+        try:
+            return [_found(each) for each in attached()]
+        except DeviceError:
+            return []
+
+    def open(self, name: str, settings: DeviceSettings) -> PhoneDevice | None:
+        """The phone with that serial, or with that name in tables and predictors.
+
+        Raises:
+            ValueError: If it has not the cores or delegate asked for.
+            DeviceError: If it is there but cannot be used.
+        """
+        found = _look_up(name)
+        if found is None:
+            return None
+        connection, description = found
+        delegate = settings.delegate or "xnnpack"
+        if delegate not in DELEGATES:
+            raise ValueError(f"No delegate {delegate!r}; there are {', '.join(DELEGATES)}.")
+        cores = description.cores(settings.cores or description.clusters[-1].name)
+        policy = _policy(settings)
+        for trouble in _unfit(description):
+            raise DeviceError(f"Phone {connection.serial} cannot be measured on: {trouble}")
+        binary = find_binary(
+            description.abi,
+            given=settings.benchmark_binary,
+            sha256=settings.runtime.removeprefix("benchmark_model "),
+            on_progress=settings.on_download,
+        )
+        return PhoneDevice(
+            connection=connection,
+            description=description,
+            binary=binary,
+            threads=settings.threads,
+            cores=cores,
+            delegate=delegate,
+            policy=policy,
+        )
+
+
+def _look_up(name: str) -> tuple[Connection, Description] | None:
+    phones = attached()
+    for phone in phones:
+        if phone.serial == name:
+            if phone.state != "device":
+                raise DeviceError(f"Phone {name} cannot be used: {_state_text(phone.state)}.")
+            connection = Connection(name)
+            return connection, describe(connection)
+    for phone in phones:
+        if phone.state == "device":
+            connection = Connection(phone.serial)
+            description = describe(connection)
+            if description.name == name:
+                return connection, description
+    return None
+
+
+def _found(phone: Attached) -> FoundDevice:
+    if phone.state != "device":
+        trouble = Trouble(_state_text(phone.state))
+        return FoundDevice(name=phone.serial, kind="phone", troubles=(trouble,))
+    connection = Connection(phone.serial)
+    try:
+        description = describe(connection)
+        conditions = conditions_now(connection)
+    except DeviceError as error:
+        return FoundDevice(name=phone.serial, kind="phone", troubles=(Trouble(str(error)),))
+    return FoundDevice(
+        name=phone.serial,
+        kind="phone",
+        facts=_facts(description, conditions),
+        troubles=tuple(_troubles(description, conditions)),
+    )
+
+
+def _troubles(description: Description, conditions: Conditions) -> Iterator[Trouble]:
+    yield from map(Trouble, _unfit(description))
+    for problem in Guard(GuardPolicy()).problems(conditions):
+        yield Trouble(problem.text, blocks=not problem.waits)
+    if not has_binary(description.abi):
+        yield Trouble(
+            f"no benchmark_model for {description.abi} is here and none is published: give one "
+            "with --benchmark-binary PATH",
+            blocks=False,
+        )
+    for text in advice(conditions):
+        yield Trouble(text, blocks=False)
+
+
+def _unfit(description: Description) -> Iterator[str]:
+    """What no waiting mends."""
+    if not description.booted:
+        yield "it is still starting: wait until its screen can be unlocked."
+    if description.sdk is not None and description.sdk < _MIN_SDK:
+        yield f"it has Android {description.android}; measuring needs Android 8 or later."
+    elif description.missing_tools:
+        yield f"its shell lacks {', '.join(description.missing_tools)}, which measuring needs."
+
+
+def _facts(description: Description, conditions: Conditions) -> dict[str, str]:
+    facts = {
+        "model": f"{description.manufacturer} {description.model}",
+        "name": description.name,
+        "soc": description.soc,
+        "abi": description.abi,
+        "android": description.android,
+        "build": description.build,
+        "cores": ", ".join(map(str, description.clusters)),
+    }
+    if description.memory_mb is not None:
+        facts["memory"] = f"{description.memory_mb / 1024:.1f} GB"
+    if conditions.free_mb is not None:
+        facts["free"] = f"{conditions.free_mb / 1024:.1f} GB"
+    if conditions.battery_percent is not None:
+        charging = {True: ", charging", False: ", not charging", None: ""}[conditions.charging]
+        facts["battery"] = f"{conditions.battery_percent} %{charging}"
+    if conditions.hottest_c is not None:
+        facts["temperature"] = f"{conditions.hottest_c:.0f} °C"
+    return facts
+
+
+def _policy(settings: DeviceSettings) -> GuardPolicy:
+    known = [each.name for each in fields(GuardPolicy)]
+    unknown = [name for name in settings.guard if name not in known]
+    if unknown:
+        raise ValueError(f"No guard setting {unknown[0]!r}; there are {', '.join(known)}.")
+    changes: dict[str, Any] = dict(settings.guard)
+    return replace(GuardPolicy(), **changes)
+
+
+def _state_text(state: str) -> str:
+    return _STATES.get(state, f"adb says {state}")

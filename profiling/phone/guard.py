@@ -1,0 +1,201 @@
+"""When a phone's conditions spoil latencies."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from statistics import median
+from typing import Literal
+
+from mnaslat.profiling.phone.conditions import Conditions
+
+_STATUS = ("none", "light", "moderate", "severe", "critical", "emergency", "shutdown")
+_N_FIRST = 3
+_BUSY_LOAD = 8.0  # phones at rest show loads of several: Android counts threads that wait for disk
+
+
+@dataclass(frozen=True, kw_only=True)
+class GuardPolicy:
+    """What conditions a measurement may be made in."""
+
+    max_thermal_status: int = 0  # from 1 on, Android lets makers slow the phone down
+    max_zone_c: float = 85.0  # processors are slowed from about 95 °C on
+    max_battery_c: float = 42.0  # above 45 °C phones stop charging, and slow down
+    min_battery_percent: int = 15  # below it, phones save power
+    min_clock: float = (
+        0.97  # of the highest clock when the sweep began; 3 % fewer show in latencies
+    )
+    cooldown_limit_s: float = 900.0  # a phone that is hot for longer lies in the sun, or is busy
+    poll_s: float = 5.0  # chips cool down within seconds, cases within minutes
+    sentinel_drift: float = 0.08  # above the spread of a phone left in peace
+    min_free_mb: int = 64  # a few models and the tool's own files
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_thermal_status < len(_STATUS):
+            raise ValueError(
+                f"max_thermal_status must lie in 0..6, got {self.max_thermal_status}: 0 allows no "
+                "slowing down at all."
+            )
+        if not 0 <= self.min_battery_percent <= 100:
+            raise ValueError(
+                f"min_battery_percent must lie in 0..100, got {self.min_battery_percent}."
+            )
+        for name in ("min_clock", "sentinel_drift"):
+            value = getattr(self, name)
+            if not 0 < value <= 1:
+                raise ValueError(f"{name} is a fraction in (0, 1], got {value}.")
+        for name in ("max_zone_c", "max_battery_c", "poll_s"):
+            value = getattr(self, name)
+            if not value > 0:
+                raise ValueError(f"{name} must be positive, got {value}.")
+        for name in ("cooldown_limit_s", "min_free_mb"):
+            value = getattr(self, name)
+            if not value >= 0:
+                raise ValueError(f"{name} must not be negative, got {value}.")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why not to measure now; ``waits`` if time may mend it, else somebody has to."""
+
+    kind: Literal["hot", "throttled", "battery", "disk"]
+    text: str
+    waits: bool
+
+
+class Guard:
+    """Judges conditions by a policy, and clocks also by what they were when the sweep began."""
+
+    def __init__(self, policy: GuardPolicy) -> None:
+        self.policy = policy
+        self._beginning = Conditions()
+
+    def begin(self, conditions: Conditions) -> None:
+        """Keep the conditions that a sweep begins in."""
+        self._beginning = conditions
+
+    def problems(self, conditions: Conditions) -> tuple[Problem, ...]:
+        """What speaks against measuring in these conditions; what is unknown never does."""
+        return (
+            *self._heat(conditions),
+            *self._caps(conditions),
+            *self._battery(conditions),
+            *self._disk(conditions),
+        )
+
+    def cap(self, core: int, max_khz: int | None) -> str:
+        """Why a core that may be clocked at ``max_khz`` is too slow; empty if it is not."""
+        told = {} if max_khz is None else {core: max_khz}
+        return " ".join(
+            _capped(Conditions(max_khz=told), self._usual_khz({}), self.policy.min_clock)
+        )
+
+    def _heat(self, now: Conditions) -> Iterator[Problem]:
+        policy, status = self.policy, now.thermal_status
+        if status is not None and status > policy.max_thermal_status:
+            name = _STATUS[status] if status < len(_STATUS) else "unknown"
+            yield Problem("hot", f"thermal status {status} ({name})", waits=True)
+        zones_c = now.cpu_zones_c
+        hottest = max(zones_c, key=lambda name: zones_c[name], default="")
+        if hottest and zones_c[hottest] > policy.max_zone_c:
+            text = f"{hottest} at {zones_c[hottest]:.0f} °C (limit {policy.max_zone_c:.0f})"
+            yield Problem("hot", text, waits=True)
+        if now.battery_c is not None and now.battery_c > policy.max_battery_c:
+            text = f"battery at {now.battery_c:.1f} °C (limit {policy.max_battery_c:.1f})"
+            yield Problem("hot", text, waits=True)
+
+    def _caps(self, now: Conditions) -> Iterator[Problem]:
+        """Cores that may no longer be clocked as high as when the sweep began."""
+        usual_khz = self._usual_khz(now.hardware_max_khz)
+        for text in _capped(now, usual_khz, self.policy.min_clock):
+            yield Problem("throttled", text, waits=True)
+
+    def _usual_khz(self, hardware_max_khz: Mapping[int, int]) -> dict[int, int]:
+        return {**hardware_max_khz, **self._beginning.max_khz}
+
+    def _battery(self, now: Conditions) -> Iterator[Problem]:
+        percent, least = now.battery_percent, self.policy.min_battery_percent
+        if percent is None or percent >= least:
+            return
+        if now.charging is False:
+            text = f"battery at {percent} % and not charging: charge it to {least} % or more"
+            yield Problem("battery", text, waits=False)
+        else:
+            text = f"battery at {percent} %, waiting until it has {least} %"
+            yield Problem("battery", text, waits=True)
+
+    def _disk(self, now: Conditions) -> Iterator[Problem]:
+        if now.free_mb is not None and now.free_mb < self.policy.min_free_mb:
+            text = (
+                f"{now.free_mb} MB left in /data/local/tmp: free at least "
+                f"{self.policy.min_free_mb} MB on the phone"
+            )
+            yield Problem("disk", text, waits=False)
+
+
+class Sentinel:
+    """Watches the latency of one model that is measured now and then, for drift.
+
+    It is an alarm only: dividing latencies by the sentinel's would make them less certain.
+    """
+
+    def __init__(self, policy: GuardPolicy) -> None:
+        self.policy = policy
+        self._latencies_ms: list[float] = []
+
+    @property
+    def latencies_ms(self) -> tuple[float, ...]:
+        """All that were added, in order."""
+        return tuple(self._latencies_ms)
+
+    def add(self, latency_ms: float) -> str | None:
+        """Take one more latency; returns an alarm if it is far from the median of the first three.
+
+        Raises:
+            ValueError: If it is not positive.
+        """
+        if not latency_ms > 0:
+            raise ValueError(f"latency_ms must be positive, got {latency_ms}.")
+        self._latencies_ms.append(latency_ms)
+        if len(self._latencies_ms) <= _N_FIRST:
+            return None
+        usual_ms = median(self._latencies_ms[:_N_FIRST])
+        change = latency_ms / usual_ms - 1
+        if abs(change) <= self.policy.sentinel_drift:
+            return None
+        return (
+            f"the sentinel model takes {latency_ms:.3g} ms, {abs(change):.0%} "
+            f"{'more' if change > 0 else 'less'} than at the beginning ({usual_ms:.3g} ms)"
+        )
+
+
+def advice(conditions: Conditions) -> tuple[str, ...]:
+    """What stops no measurement but makes latencies less certain; ask before the first one."""
+    return tuple(_advice(conditions))
+
+
+def _advice(now: Conditions) -> Iterator[str]:
+    if now.awake is False:
+        yield (
+            "the screen is off, and many phones then slow down or fall asleep: unlock it, and keep "
+            "it on with `adb shell svc power stayon true`"
+        )
+    if now.charging is False:
+        yield "the battery is not charging: some phones are slower then, and a sweep takes long"
+    if now.governor is not None and "powersave" in now.governor.split(","):
+        yield "the governor is powersave, which keeps the clock low: switch power saving off"
+    if now.load is not None and now.load > _BUSY_LOAD:
+        yield f"other programs keep the phone busy (load {now.load:.1f}): close them"
+    for text in _capped(now, now.hardware_max_khz, GuardPolicy.min_clock):
+        yield f"{text}: let it cool down, and switch power saving off"
+
+
+def _capped(now: Conditions, usual_khz: Mapping[int, int], min_clock: float) -> Iterator[str]:
+    """Texts on the cores whose highest clock lies below a fraction of the usual one."""
+    cores: dict[tuple[int, int], list[int]] = {}
+    for core, khz in sorted(now.max_khz.items()):
+        usual = usual_khz.get(core)
+        if usual is not None and khz < min_clock * usual:
+            cores.setdefault((khz, usual), []).append(core)
+    for (khz, usual), capped in cores.items():
+        listed = ", ".join(map(str, capped))
+        which = f"core {listed} is" if len(capped) == 1 else f"cores {listed} are"
+        yield f"{which} capped at {khz / 1e6:.1f} of {usual / 1e6:.1f} GHz"

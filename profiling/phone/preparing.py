@@ -1,0 +1,87 @@
+"""The benchmark tool on a phone: brought there once, checked, started the same way each time."""
+
+import shlex
+from collections.abc import Sequence
+
+from mnaslat.errors import DeviceError
+from mnaslat.profiling.phone.binary import Binary
+from mnaslat.profiling.phone.connection import Connection
+from mnaslat.profiling.phone.description import taskset_mask
+from mnaslat.profiling.phone.sitting import FOLDER
+from mnaslat.profiling.plan import TimingPlan
+
+# What the runtime is asked to run a model with, by the name in a configuration.
+DELEGATES = {
+    "xnnpack": "--use_xnnpack=true",
+    "gpu": "--use_gpu=true",
+    "nnapi": "--use_nnapi=true",
+    "none": "--use_xnnpack=false",
+}
+_PUSH_BYTES_PER_S = 1e6  # slower than any cable
+
+
+def install(connection: Connection, binary: Binary) -> str:
+    """Bring the tool to the phone unless it is there already; returns its path there.
+
+    It lies under its content's hash, and is checked each time.
+
+    Raises:
+        DeviceLost: If the phone goes away.
+        DeviceError: If it cannot be stored or made executable there.
+    """
+    path = f"{FOLDER}/bin/{binary.sha256}"
+    is_there = f"[ -x {path} ] && echo '{binary.sha256}  {path}' | sha256sum -c - > /dev/null 2>&1"
+    if connection.run(is_there).status == 0:
+        return path
+    content = binary.path.read_bytes()
+    arriving = f"{path}.arriving"
+    bring = (
+        f"mkdir -p {FOLDER}/bin && cat > {arriving} && chmod 755 {arriving} && "
+        f"mv -f {arriving} {path} && {is_there}"
+    )
+    limit_s = 30.0 + len(content) / _PUSH_BYTES_PER_S
+    brought = connection.run(bring, stdin=content, timeout_s=limit_s)
+    if brought.status != 0:
+        raise DeviceError(
+            f"The benchmark tool cannot be stored on phone {connection.serial} in {FOLDER}: "
+            f"{brought.output.strip()[-200:] or 'it arrived damaged'}. Check that the phone's "
+            "storage has room (`adb shell df /data`) and try again."
+        )
+    return path
+
+
+def tool_command(
+    path: str, plan: TimingPlan, *, threads: int, cores: Sequence[int], delegate: str
+) -> str:
+    """Shell text that runs the tool for one round; ``--graph=FILE`` is added by the sitting.
+
+    The tool goes on until it has had both its runs and its time.
+    """
+    pin = f"taskset {taskset_mask(cores)} " if cores else ""
+    options = (
+        f"--num_threads={threads}",
+        f"--warmup_runs={plan.min_warmup_runs}",
+        f"--warmup_min_secs={plan.warmup_ms / 1e3:.6f}",
+        f"--num_runs={plan.min_runs}",
+        f"--min_secs={plan.round_ms / 1e3:.6f}",
+        f"--max_secs={plan.timeout_s:.6f}",
+        DELEGATES[delegate],
+    )
+    return f"{pin}{shlex.quote(path)} {' '.join(options)}"
+
+
+def clean(connection: Connection) -> bool:
+    """Remove everything of ours from a phone; tells whether there was anything.
+
+    Raises:
+        DeviceLost: If the phone goes away.
+        DeviceError: If it cannot be removed.
+    """
+    if connection.run(f"[ -e {FOLDER} ]").status != 0:
+        return False
+    removed = connection.run(f"rm -rf {FOLDER}", timeout_s=120.0)
+    if removed.status != 0:
+        raise DeviceError(
+            f"{FOLDER} on phone {connection.serial} cannot be removed: {removed.output.strip()}."
+        )
+    return True
