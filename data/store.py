@@ -188,13 +188,22 @@ class Store:
             if signature in known
         }
 
-    def rounds(self, configuration: Configuration, signature: str = "") -> list[Round]:
-        """The raw rounds of one layer or network, or of all, in the order of measuring."""
+    def circumstances(self, configuration: Configuration) -> list[dict[str, str]]:
+        """The circumstances of all rounds, in the order of measuring."""
+        rows = self._read(
+            "SELECT circumstances FROM rounds r JOIN configurations c ON c.id = r.configuration "
+            "WHERE c.key = ? ORDER BY r.measured, r.number",
+            (configuration.key,),
+        )
+        return [json.loads(row[0]) for row in rows]
+
+    def rounds(self, configuration: Configuration, signature: str) -> list[Round]:
+        """The raw rounds of one layer or network, with their circumstances."""
         rows = self._read(
             "SELECT n_runs, first_ms, min_ms, max_ms, mean_ms, std_ms, median_ms, runs_ms, "
             "warmup_ms, init_ms, memory_mb, circumstances FROM rounds r "
             "JOIN subjects s ON s.id = r.subject JOIN configurations c ON c.id = r.configuration "
-            "WHERE c.key = ? AND ? IN ('', s.signature) ORDER BY r.measured, r.number",
+            "WHERE c.key = ? AND s.signature = ? ORDER BY r.number",
             (configuration.key, signature),
         )
         return [

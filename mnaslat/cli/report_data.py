@@ -95,6 +95,40 @@ class TableSection:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ConditionPoint:
+    """How a device was doing at one moment of measuring; None: not known."""
+
+    happened: float  # seconds since 1970
+    hottest_c: float | None = None  # of the processor's thermal zones
+    battery_c: float | None = None
+    battery_percent: float | None = None
+    clock_ghz: float | None = None  # of the measured core
+    load: float | None = None  # programs that ran or waited
+    steal_ticks: float | None = None  # that the hypervisor kept from this computer
+    # Of the model that is measured now and then; a fraction of its first latencies, 0: no change.
+    sentinel_change: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class JournalEntry:
+    """Something that happened while measuring."""
+
+    happened: float  # seconds since 1970
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConditionsSection:
+    """What the device went through while it was measured."""
+
+    summary: tuple[str, ...] = ()  # in plain sentences
+    points: tuple[ConditionPoint, ...] = ()
+    alarm_change: float | None = None  # a sentinel's change beyond which there was an alarm
+    journal: tuple[JournalEntry, ...] = ()  # oldest first
+    n_earlier: int = 0  # entries of the journal that are left out
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReportPage:
     """Everything a report says. What is left empty leaves no trace on the page."""
 
@@ -106,4 +140,5 @@ class ReportPage:
     latency_points: tuple[LatencyPoint, ...] = ()
     front: Front = field(default_factory=lambda: Front(points=()))
     rewards: RewardHistory = field(default_factory=lambda: RewardHistory(points=()))
+    conditions: ConditionsSection = field(default_factory=ConditionsSection)
     table: TableSection = field(default_factory=lambda: TableSection(rows=()))

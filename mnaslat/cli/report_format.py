@@ -2,6 +2,7 @@
 
 import math
 import re
+from datetime import datetime
 
 _SPACE = "\u00a0"  # keeps a number and its unit on one line
 
@@ -30,6 +31,20 @@ def format_percent(fraction: float | None, n_decimals: int = 1) -> str:
     """A fraction as a percentage."""
     number = finite(fraction)
     return "–" if number is None else f"{number * 100:.{n_decimals}f}{_SPACE}%"
+
+
+def local_time(seconds: float) -> datetime | None:
+    """Seconds since 1970 as this computer's clock shows them; None if no calendar holds them."""
+    try:
+        return datetime.fromtimestamp(seconds)
+    except (OverflowError, OSError, ValueError):
+        return None
+
+
+def format_time(seconds: float) -> str:
+    """Seconds since 1970 as day and time on this computer's clock."""
+    time = local_time(seconds)
+    return "–" if time is None else f"{time:%Y-%m-%d}{_SPACE}{time:%H:%M:%S}"
 
 
 def kept_units(sentence: str) -> str:

@@ -20,14 +20,22 @@ from mnaslat.cli.report_charts import (
     N_SLOWEST,
     by_latency,
     compared_points,
+    conditions_chart,
     front_chart,
     latency_chart,
     placed_points,
     reward_chart,
+    shows_sentinel,
     slowest_chart,
 )
 from mnaslat.cli.report_data import LatencyPoint, ReportPage, TableSection, Winner
-from mnaslat.cli.report_format import finite, format_ms, format_percent, kept_units
+from mnaslat.cli.report_format import (
+    finite,
+    format_ms,
+    format_percent,
+    format_time,
+    kept_units,
+)
 
 
 def write_report(page: ReportPage, path: Path) -> None:
@@ -62,6 +70,7 @@ def render_report(page: ReportPage) -> str:
         "latency": latency_chart(page.latency_points),
         "front": front_chart(page.front),
         "reward": reward_chart(page.rewards),
+        "conditions": conditions_chart(page.conditions),
         "slowest": slowest_chart(page.table.rows),
     }
     drawn = {name: chart for name, chart in charts.items() if chart is not None}
@@ -74,7 +83,11 @@ def render_report(page: ReportPage) -> str:
     )
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     environment.filters.update(
-        ms=format_ms, percent=format_percent, count="{:,}".format, kept_units=kept_units
+        ms=format_ms,
+        percent=format_percent,
+        count="{:,}".format,
+        kept_units=kept_units,
+        time=format_time,
     )
     return environment.get_template("report.html.jinja").render(
         page=page,
@@ -84,6 +97,7 @@ def render_report(page: ReportPage) -> str:
         n_unplaced=len(page.front.points) - len(placed_points(page.front.points)),
         n_unsettled=sum(not row.settled for row in page.table.rows),
         n_slowest=min(N_SLOWEST, len(by_latency(page.table.rows))),
+        has_sentinel=shows_sentinel(page.conditions),
         charts=drawn,
         heights={name: chart["layout"]["height"] for name, chart in drawn.items()},
         table=_table_data(page.table),

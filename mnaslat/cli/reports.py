@@ -16,6 +16,7 @@ from mnaslat.cli.options import (
 
 if TYPE_CHECKING:
     from mnaslat.cli.report_data import ReportPage
+    from mnaslat.data.measurement import Configuration
     from mnaslat.data.workspace import Workspace
 
 
@@ -55,8 +56,22 @@ def _page(workspace: "Workspace", source: Path | None, space: str) -> "ReportPag
     from mnaslat.cli.run_report import run_page
     from mnaslat.cli.runs import find_run
     from mnaslat.data.table import LatencyTable
-    from mnaslat.errors import MnaslatError
     from mnaslat.predictors import load_predictor
+
+    source = _existing(workspace, source)
+    if source.is_dir():
+        run = find_run(workspace, source, space)
+        return _with_conditions(run_page(run), workspace, run.predictor.configuration)
+    if source.suffix == ".json":
+        table = LatencyTable.load(source)
+        return _with_conditions(table_page(table, source.name), workspace, table.configuration)
+    predictor = load_predictor(source)
+    page = predictor_page(predictor, source.name)
+    return _with_conditions(page, workspace, predictor.configuration)
+
+
+def _existing(workspace: "Workspace", source: Path | None) -> Path:
+    from mnaslat.errors import MnaslatError
 
     source = source or workspace.newest_run() or workspace.newest_predictor()
     if source is None:
@@ -68,11 +83,27 @@ def _page(workspace: "Workspace", source: Path | None, space: str) -> "ReportPag
         source = workspace.runs / source  # a run's name, as given to --run
     if not source.exists():
         raise MnaslatError(f"There is no {source}. Name a run folder, a predictor or a table file.")
-    if source.is_dir():
-        return run_page(find_run(workspace, source, space))
-    if source.suffix == ".json":
-        return table_page(LatencyTable.load(source), source.name)
-    return predictor_page(load_predictor(source), source.name)
+    return source
+
+
+def _with_conditions(
+    page: "ReportPage", workspace: "Workspace", configuration: "Configuration"
+) -> "ReportPage":
+    """The page with what the workspace knows of the time in which its latencies were measured."""
+    from dataclasses import replace
+
+    from mnaslat.cli.report_conditions import conditions_section
+    from mnaslat.errors import WorkspaceError
+
+    try:
+        store = workspace.store()
+        try:
+            return replace(page, conditions=conditions_section(store, configuration))
+        finally:
+            store.close()
+    except WorkspaceError as error:  # the rest of the page does not need the store
+        warning = f"The conditions of measuring are left out. {error}"
+        return replace(page, warnings=(*page.warnings, warning))
 
 
 REPORTS = (report,)

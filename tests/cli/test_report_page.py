@@ -3,6 +3,7 @@
 import json
 import math
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,11 @@ import pytest
 from plotly.graph_objects import Figure
 
 from mnaslat.cli.report_data import (
+    ConditionPoint,
+    ConditionsSection,
     Front,
     FrontPoint,
+    JournalEntry,
     LatencyPoint,
     ReportPage,
     RewardHistory,
@@ -23,7 +27,7 @@ from mnaslat.cli.report_data import (
 from mnaslat.cli.report_page import render_report, write_report
 
 HOSTILE = "</script><img src=https://evil.example/x onerror=alert(1)>\"'&<b>"
-PARTS = ["winners", "front", "latency", "reward", "table"]
+PARTS = ["winners", "front", "latency", "reward", "conditions", "table"]
 
 
 def a_row(index: int = 0, **changes: Any) -> TableRow:
@@ -37,6 +41,19 @@ def a_row(index: int = 0, **changes: Any) -> TableRow:
         "share": 0.25,
     }
     return TableRow(**(given | changes))
+
+
+def a_condition(minute: float = 0.0, **changes: Any) -> ConditionPoint:
+    given: dict[str, Any] = {
+        "hottest_c": 40.0 + minute,
+        "battery_c": 30.0,
+        "battery_percent": 80,
+        "clock_ghz": 2.84,
+        "load": 1.5,
+        "steal_ticks": 3,
+        "sentinel_change": minute / 100,
+    }
+    return ConditionPoint(happened=1_700_000_000 + 60 * minute, **(given | changes))
 
 
 def a_page(text: str = "net") -> ReportPage:
@@ -74,6 +91,13 @@ def a_page(text: str = "net") -> ReportPage:
                 RewardPoint(update=0, mean_reward=0.3, best_reward=0.5, entropy=4.0),
             ),
             validations=(1,),
+        ),
+        conditions=ConditionsSection(
+            summary=("2 rounds.", "The battery was at 80 %."),
+            points=(a_condition(0), a_condition(1)),
+            alarm_change=0.08,
+            journal=(JournalEntry(happened=1_700_000_000, text=text),),
+            n_earlier=1034,
         ),
         table=TableSection(rows=(a_row(0, label=text, signature=text), a_row(1)), share_name=text),
     )
@@ -144,7 +168,7 @@ def test_page_with_nothing_but_a_title_is_small_and_has_no_parts() -> None:
 def test_all_parts_are_there_and_what_was_found_comes_first() -> None:
     document = read(a_page())
     assert [name for name in document.ids if name in PARTS] == PARTS
-    assert set(document.data["charts"]) == {"front", "latency", "reward", "slowest"}
+    assert set(document.data["charts"]) == {"front", "latency", "reward", "conditions", "slowest"}
     places = [document.text.index(text) for text in ("Found net.", "Beware", "Best networks")]
     assert places == sorted(places)
 
@@ -221,6 +245,13 @@ def test_every_axis_with_a_title_has_its_unit() -> None:
         "Reward",
         "Entropy (nats)",
         "Update of the controller",
+        "Heat (°C)",
+        "Battery (%)",
+        "Clock (GHz)",
+        "Load (programs)",
+        "Steal (ticks)",
+        "Sentinel (%)",
+        "Time",
     }
 
 
@@ -331,6 +362,66 @@ def test_search_without_entropy_has_one_panel() -> None:
     points = (RewardPoint(update=0, mean_reward=0.1, best_reward=0.2),)
     page = ReportPage(title="", rewards=RewardHistory(points=points))
     assert "yaxis2" not in read(page).data["charts"]["reward"]["layout"]
+
+
+def conditions_of(*points: ConditionPoint, **given: Any) -> Any:
+    """The chart's traces by name, and its layout; nothing if there is no chart."""
+    section = ConditionsSection(points=points, **given)
+    charts = read(ReportPage(title="", conditions=section)).data["charts"]
+    if "conditions" not in charts:
+        return {}, {}
+    chart = charts["conditions"]
+    return {trace["name"]: trace for trace in chart["data"]}, chart["layout"]
+
+
+UNKNOWN = dict.fromkeys(
+    ("hottest_c", "battery_c", "battery_percent", "clock_ghz", "load", "steal_ticks")
+)
+
+
+def test_only_what_is_known_of_the_conditions_has_a_panel() -> None:
+    traces, layout = conditions_of(
+        a_condition(0, **(UNKNOWN | {"clock_ghz": 1.8, "sentinel_change": None})),
+        a_condition(1, **(UNKNOWN | {"clock_ghz": 2.8, "sentinel_change": None})),
+    )
+    assert set(traces) == {"core clock"}
+    assert traces["core clock"]["y"] == [1.8, 2.8]
+    assert "yaxis2" not in layout and "shapes" not in layout
+
+
+def test_conditions_of_which_no_figure_is_known_are_no_chart() -> None:
+    points = (
+        a_condition(0, **(UNKNOWN | {"steal_ticks": 0, "sentinel_change": 0.0})),
+        a_condition(1, **(UNKNOWN | {"sentinel_change": None})),
+    )
+    document = read(ReportPage(title="", conditions=ConditionsSection(points=points)))
+    assert document.ids == [] and document.scripts == []
+
+
+def test_panels_of_the_conditions_do_not_overlap() -> None:
+    _, layout = conditions_of(a_condition(0), a_condition(1))
+    domains = sorted(axis["domain"] for name, axis in layout.items() if name.startswith("yaxis"))
+    assert len(domains) == 6 and domains[0][0] >= 0 and domains[-1][1] == 1
+    assert all(below[1] < above[0] for below, above in pairwise(domains))
+
+
+def test_a_line_of_conditions_is_broken_where_measuring_had_stopped() -> None:
+    traces, _ = conditions_of(a_condition(0), a_condition(1), a_condition(60))
+    assert traces["hottest zone"]["y"] == [40.0, 41.0, None, 100.0]
+    assert len(traces["hottest zone"]["x"]) == 4
+
+
+def test_band_of_the_sentinel_is_its_alarm() -> None:
+    traces, layout = conditions_of(a_condition(0), a_condition(5), alarm_change=0.08)
+    (band,) = layout["shapes"]
+    assert (band["y0"], band["y1"]) == (-0.08, 0.08)
+    assert band["yref"] == traces["sentinel"]["yaxis"]
+
+
+def test_journal_says_how_much_of_it_is_left_out() -> None:
+    document = read(a_page("the phone was hot"))
+    assert "The last 1 entries; there are 1,034 more before them." in document.text
+    assert document.cells[-1] == "the phone was hot"
 
 
 def test_thousands_of_rows_are_data_rather_than_elements() -> None:

@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -203,6 +204,16 @@ def test_networks_are_stored_with_their_architectures(store: Store) -> None:
     job = Job(kind="network", signatures=(signature,), architectures={signature: architecture})
     sweep(FakeDevice(), store, job, PLAN)
     assert store.architectures([signature]) == {signature: architecture}
+
+
+def test_rounds_that_differ_by_the_clocks_resolution_are_settled(store: Store) -> None:
+    class Coarse(FakeDevice):
+        def _outcome(self, key: str) -> Round | Failure:
+            ms = {1: 0.0105, 2: 0.0115}[self.asked.count(key)]  # 1 µs is 10 % of it
+            return Round.of_runs(np.array([ms], np.float32))
+
+    result = sweep(Coarse(), store, _job(STEADY), replace(PLAN, resolution_ms=1e-3))
+    assert (result.n_rounds, result.n_unsettled) == (2, 0)
 
 
 def test_a_model_is_the_tflite_file_of_its_signature(store: Store) -> None:
