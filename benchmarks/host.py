@@ -168,7 +168,7 @@ def _parity_errors(architecture: Architecture) -> tuple[float, float]:
 
 def measuring() -> list[Result]:
     """The full sweep, and predictions from it and from two fifths of it."""
-    sweep = mnaslat_command("profile")
+    sweep = mnaslat_command("profile", "--device", "host")
     results = []
     if sweep["n_rounds"] >= 2 * sweep["n_total"]:  # not where an earlier sweep is resumed
         (WORKSPACE / "sweep.json").write_text(json.dumps(sweep))
@@ -185,7 +185,7 @@ def measuring() -> list[Result]:
             f"{sweep['n_unsettled']} layers never settled",
         )
     )
-    calibration = mnaslat_command("calibrate", "--models", str(N_CALIBRATION))
+    calibration = mnaslat_command("calibrate", "--device", "host", "--models", str(N_CALIBRATION))
     full = load_predictor(calibration["predictor"])
     space = mnaslat.load_space("mnasnet")
     order = most_useful_first(space.layer_frequencies())

@@ -81,7 +81,11 @@ class DeviceKind(Protocol):
     """A way to find and open devices."""
 
     def find(self) -> list[FoundDevice]:
-        """All that are there, usable or not."""
+        """All that are there, usable or not.
+
+        Raises:
+            DeviceError: If devices of this kind cannot be looked for.
+        """
 
     def open(self, name: str, settings: DeviceSettings) -> "Device | None":
         """The device of that name; None where it is none of this kind.

@@ -1,7 +1,7 @@
 """The devices that are here: all kinds of them, by name."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from mnaslat.errors import DeviceError
 from mnaslat.profiling.device import Device, DeviceKind, DeviceSettings, FoundDevice
@@ -9,9 +9,35 @@ from mnaslat.profiling.device import Device, DeviceKind, DeviceSettings, FoundDe
 HOST = "host"
 
 
-def find_devices() -> list[FoundDevice]:
-    """All that could be measured on, with what is wrong with them; the host comes last."""
-    return [found for kind in reversed(list(_kinds())) for found in kind.find()]
+def find_devices(on_trouble: Callable[[str], None] = lambda text: None) -> list[FoundDevice]:
+    """All that could be measured on, with what is wrong with them; the host comes last.
+
+    ``on_trouble`` is told why devices of a kind cannot be seen at all.
+    """
+    devices: list[FoundDevice] = []
+    for kind in reversed(list(_kinds())):
+        try:
+            devices.extend(kind.find())
+        except DeviceError as error:
+            on_trouble(str(error))
+    return devices
+
+
+def known_as(name: str) -> str | None:
+    """What tables and predictors call the device with that serial or name; None if it is not here.
+
+    Raises:
+        DeviceError: If it is here but does not say what it is.
+    """
+    if name == HOST:  # which is asked without looking for phones
+        return HOST
+    for found in find_devices():
+        if name in (found.name, found.facts.get("name")):
+            if not found.facts:
+                troubles = "; ".join(trouble.text for trouble in found.troubles)
+                raise DeviceError(f"Device {name} cannot be used: {troubles.rstrip('.')}.")
+            return found.facts.get("name", found.name)
+    return None
 
 
 def open_device(name: str, settings: DeviceSettings) -> Device:

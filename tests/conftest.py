@@ -92,6 +92,7 @@ def cli() -> CommandLine:
 def calibrated(cli: CommandLine, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with the small space profiled and a predictor calibrated; do not write to it."""
     workspace = tmp_path_factory.mktemp("calibrated")
-    cli.run("profile", *cli.small, "--workspace", str(workspace))
-    cli.run("calibrate", *cli.small, "--models", "3", "--workspace", str(workspace))
+    there = ("--device", "host", "--workspace", str(workspace))
+    cli.run("profile", *cli.small, *there)
+    cli.run("calibrate", *cli.small, "--models", "3", *there)
     return workspace

@@ -1,5 +1,6 @@
 """Commands about devices: what can be measured on, and cleaning up."""
 
+import sys
 from typing import Annotated
 
 import typer
@@ -23,8 +24,11 @@ def list_devices(context: typer.Context, json: JsonOption = False) -> None:
         return
     from mnaslat.profiling.devices import find_devices
 
-    found = find_devices()
+    unseen: list[str] = []
+    found = find_devices(unseen.append)
     if json:
+        for reason in unseen:
+            print(f"Some devices cannot be seen: {reason}", file=sys.stderr)
         print_json(
             [
                 {
@@ -41,10 +45,12 @@ def list_devices(context: typer.Context, json: JsonOption = False) -> None:
     for each in found:
         print(f"{each.name}   {'usable' if each.usable else 'not usable'}")
         for name, text in each.facts.items():
-            print(f"  {name:12} {text}")
+            print(f"  {name:12} {_printable(text)}")
         for trouble in each.troubles:
             print(f"  {'! ' if trouble.blocks else 'note: '}{trouble.text}")
-    if len(found) == 1:
+    for reason in unseen:
+        print(f"Phones cannot be seen. {reason}")
+    if len(found) == 1 and not unseen:
         print(
             "No phone is connected. Switch on USB debugging in its developer options and plug it "
             "in, or `adb connect ADDRESS`."
@@ -53,20 +59,26 @@ def list_devices(context: typer.Context, json: JsonOption = False) -> None:
 
 @devices.command()
 def clean(
-    serial: Annotated[str, typer.Argument(help="Serial of the phone.")], json: JsonOption = False
+    serial: Annotated[str, typer.Argument(help="Serial or name of the phone.")],
+    json: JsonOption = False,
 ) -> None:
     """Remove everything that mnaslat left on a phone.
 
     Example: mnaslat devices clean SERIAL
     """
-    from mnaslat.profiling.phone.connection import Connection
+    from mnaslat.profiling.phone.discovery import connect
+    from mnaslat.profiling.phone.preparing import FOLDER
     from mnaslat.profiling.phone.preparing import clean as clean_phone
-    from mnaslat.profiling.phone.sitting import FOLDER
 
-    removed = clean_phone(Connection(serial))
+    removed = clean_phone(connect(serial))
     if json:
         print_json({"device": serial, "removed": FOLDER if removed else None})
     elif removed:
         print(f"{FOLDER} was removed from {serial}.")
     else:
         print(f"There is no {FOLDER} on {serial}.")
+
+
+def _printable(text: str) -> str:
+    """What a phone says of itself, without what would confuse a terminal."""
+    return "".join(each if each.isprintable() else "?" for each in text)

@@ -133,19 +133,22 @@ def calibrate(
 
     Example: mnaslat calibrate --models 20
     """
-    from mnaslat.cli.setup import calibrate_predictor
+    from mnaslat.cli.setup import calibrate_predictor, check_same_device
 
     _only_fp32(precision)
+    place = open_workspace(workspace)
+    target = open_device(
+        device,
+        threads=threads,
+        cores=cores,
+        delegate=delegate,
+        binary=benchmark_binary,
+        guard=guard,
+    )
+    check_same_device(place, target, "fp32")
     predictor, path = calibrate_predictor(
-        open_workspace(workspace),
-        open_device(
-            device,
-            threads=threads,
-            cores=cores,
-            delegate=delegate,
-            binary=benchmark_binary,
-            guard=guard,
-        ),
+        place,
+        target,
         open_space(space, width, resolution, classes),
         n_models=models,
         seed=seed,
@@ -191,7 +194,7 @@ def evaluate(
     from mnaslat.cli.setup import find_predictor
 
     place = open_workspace(workspace)
-    found, path = find_predictor(place, predictor)
+    found, path = find_predictor(place, predictor, device)
     result = evaluate_predictor(
         place,
         open_device_of(found.configuration, device, binary=benchmark_binary, guard=guard),

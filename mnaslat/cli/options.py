@@ -24,8 +24,8 @@ DeviceOption = Annotated[
     str,
     typer.Option(
         "--device",
-        help="A phone's serial, or host (this computer's CPU). The only phone, else the host, if "
-        "left out.",
+        help="A phone's serial or name, or host (this computer's CPU). The only phone, else the "
+        "host, if left out.",
     ),
 ]
 SpaceOption = Annotated[
@@ -75,7 +75,10 @@ PrecisionOption = Annotated[str, typer.Option("--precision", help="fp32 (fp16, i
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of all random choices.")]
 PredictorOption = Annotated[
     Path | None,
-    typer.Option("--predictor", help="Predictor file; the workspace's newest if left out."),
+    typer.Option(
+        "--predictor",
+        help="Predictor file; the workspace's newest, of --device if given, if left out.",
+    ),
 ]
 PredictorsDeviceOption = Annotated[
     str, typer.Option("--device", help="What to measure on; the predictor's device if left out.")
@@ -119,9 +122,9 @@ def open_device(
     from mnaslat.profiling.device import DeviceSettings
 
     with usage("--guard"):
-        changes = _read_guard(guard)
+        changes = _read_guard(guard) if guard else {}
     with download_progress() as on_download, usage("device"):
-        return devices.open_device(
+        device = devices.open_device(
             name,
             DeviceSettings(
                 threads=threads,
@@ -133,6 +136,13 @@ def open_device(
                 on_download=on_download,
             ),
         )
+    with usage("--benchmark-binary" if binary else "--guard"):
+        if device.name == devices.HOST and (binary or guard):
+            raise ValueError(
+                "It is for phones, and no phone is measured here. Name one with --device (`mnaslat "
+                "devices` lists them), or leave the option out to measure on this computer."
+            )
+    return device
 
 
 def open_device_of(
@@ -144,6 +154,15 @@ def open_device_of(
         ConfigurationMismatch: If the device here is not the one of the configuration.
         DeviceError: If it is not there or cannot be used.
     """
+    from mnaslat.errors import ConfigurationMismatch
+    from mnaslat.profiling.devices import known_as
+
+    known = known_as(name) if name else None
+    if known not in (None, configuration.device):
+        raise ConfigurationMismatch(
+            f"The predictor is of {configuration.device} and says nothing about {known}. Choose "
+            f"one of {known} with --predictor, or measure on {configuration.device}."
+        )
     device = open_device(
         name or configuration.device,
         threads=configuration.threads,
@@ -158,6 +177,8 @@ def open_device_of(
 
 
 def _read_guard(text: str) -> dict[str, float]:
+    from mnaslat.profiling.phone.discovery import guard_policy
+
     changes: dict[str, float] = {}
     for part in filter(None, text.split(",")):
         key, equals, value = part.partition("=")
@@ -167,6 +188,7 @@ def _read_guard(text: str) -> dict[str, float]:
             changes[key.strip().replace("-", "_")] = float(value)
         except ValueError:
             raise ValueError(f"{value!r} is not a number, in {part!r}.") from None
+    guard_policy(changes)  # checks them before anything is asked of a phone
     return changes
 
 

@@ -91,11 +91,12 @@ def search(
     """Search for the most accurate network at a target latency, with PPO.
 
     The same command goes on with a run that was interrupted. In a workspace without a predictor
-    the device is measured first, for about four minutes.
+    of the device it is measured first, for about four minutes.
 
     Example: mnaslat search --target-ms 8
     """
     from mnaslat.cli.runs import new_run, unfinished_run
+    from mnaslat.profiling.devices import known_as
     from mnaslat.search.presets import preset as known_preset
 
     with usage("--reward"):
@@ -121,6 +122,8 @@ def search(
         "seed": seed,
         "run": run,
     }
+    if device:
+        request["device"] = known_as(device) or device  # a phone's name, also over another cable
     place = open_workspace(workspace)
     reach = _Reach(device, benchmark_binary, guard)
     found = unfinished_run(place, request)
@@ -141,7 +144,7 @@ def search(
 
 @dataclass(frozen=True)
 class _Reach:
-    """How the device is reached this time: no part of what a run is."""
+    """How the device is reached this time: no part of what a run is, which only has its name."""
 
     device: str
     binary: Path | None
@@ -151,12 +154,12 @@ class _Reach:
 def _predictor_path(
     workspace: "Workspace", path: Path | None, reach: "_Reach", space: Any, seed: int
 ) -> Path:
-    from mnaslat.cli.setup import find_predictor, make_quick_predictor
+    from mnaslat.cli.setup import find_predictor, make_quick_predictor, newest_predictor
 
-    if path is None and workspace.newest_predictor() is None:
+    if path is None and newest_predictor(workspace, reach.device) is None:
         device = open_device(reach.device, binary=reach.binary, guard=reach.guard)
         return make_quick_predictor(workspace, device, space, seed)[1]
-    return find_predictor(workspace, path)[1]
+    return find_predictor(workspace, path, reach.device)[1]
 
 
 def _settings(predictor: Path, request: dict[str, Any]) -> "SearchSettings":

@@ -1,6 +1,7 @@
 """Steps that several commands take: profile a space, calibrate on networks, find a predictor."""
 
 import math
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -62,13 +63,19 @@ def check_same_device(workspace: Workspace, device: "Device", precision: Precisi
         raise ConfigurationMismatch(
             f"{device.name} is no longer what it was when it was measured in {workspace.path}: "
             f"{_difference(before[-1], now)}. Latencies of the two are never mixed. Start a new "
-            "table with --new-table (the old one is kept), or go back to what it was."
+            "table with `mnaslat profile --new-table` (the old one is kept), or go back to what it "
+            f"was{_how_back(before[-1], now)}."
         )
 
 
 def _difference(before: Configuration, now: Configuration) -> str:
     pairs = ((before.fingerprint, now.fingerprint), (before.runtime, now.runtime))
     return "; ".join(f"{old!r} then, {new!r} now" for old, new in pairs if old != new)
+
+
+def _how_back(before: Configuration, now: Configuration) -> str:
+    is_tool = now.runtime.startswith("benchmark_model ")
+    return " with --benchmark-binary" if is_tool and before.runtime != now.runtime else ""
 
 
 def profile_space(
@@ -204,17 +211,35 @@ def store_predictor(workspace: Workspace, predictor: CalibratedPredictor) -> Pat
     return path
 
 
-def find_predictor(workspace: Workspace, path: Path | None) -> tuple[CalibratedPredictor, Path]:
-    """The predictor named, else the workspace's newest.
+def newest_predictor(workspace: Workspace, device: str = "") -> Path | None:
+    """The predictor file written last, of the device with that serial or name if one is given."""
+    if not device:
+        return workspace.newest_predictor()
+    from mnaslat.profiling.devices import known_as
+
+    name = re.escape(known_as(device) or device)
+    of_device = re.compile(rf"{name}-(fp32|fp16|int8)-t\d+-\d+-\d+")  # see ``store_predictor``
+    found = [
+        path for path in workspace.predictors.glob("*.mnaslat") if of_device.fullmatch(path.stem)
+    ]
+    return max(found, key=lambda path: path.stat().st_mtime, default=None)
+
+
+def find_predictor(
+    workspace: Workspace, path: Path | None, device: str = ""
+) -> tuple[CalibratedPredictor, Path]:
+    """The predictor named, else the workspace's newest, of a device if one is given.
 
     Raises:
         PredictorFileError: If there is none or it cannot be read.
+        DeviceError: If the device is here but does not say what it is.
     """
-    found = path or workspace.newest_predictor()
+    found = path or newest_predictor(workspace, device)
     if found is None:
+        whose = f" of device {device!r}" if device else ""
         raise PredictorFileError(
-            f"There is no predictor in workspace {workspace.path} yet. Make one with `mnaslat "
-            "profile` and `mnaslat calibrate`, or name a file with --predictor."
+            f"There is no predictor{whose} in workspace {workspace.path} yet. Make one with "
+            "`mnaslat profile` and `mnaslat calibrate`, or name a file with --predictor."
         )
     return load_predictor(found), found
 

@@ -5,6 +5,7 @@ away in the middle or return only at the end, so sessions of the shell's protoco
 exit status, Android 7 and later) are read here, line by line, with a limit on silence.
 """
 
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -17,6 +18,12 @@ from mnaslat.errors import DeviceError, DeviceLost
 
 _STDIN, _STDOUT, _STDERR, _EXIT, _CLOSE_STDIN = range(5)  # packets of the shell's protocol
 _PACKET_BYTES = 32 * 1024
+_MOST_BYTES = 16 * 2**20  # of a packet that a phone sends; adb's own limit is lower
+_SERVER_S = 10.0  # an adb server that is there answers at once
+_DIAL_S = 5.0
+
+# What adbutils raises; ValueError where the server ends while it tells the length of an answer.
+_TROUBLE = (adbutils.AdbError, OSError, EOFError, subprocess.SubprocessError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -42,7 +49,7 @@ def attached() -> list[Attached]:
         DeviceError: If there is no adb server and none can be started.
     """
     with _server_errors():
-        return [Attached(each.serial, each.state) for each in adbutils.AdbClient().list(False)]
+        return [Attached(each.serial, each.state) for each in _client(_SERVER_S).list(False)]
 
 
 class Connection:
@@ -56,14 +63,21 @@ class Connection:
         states = {each.serial: each.state for each in attached()}
         return states.get(self.serial, "absent")
 
-    def dial(self) -> None:
+    def dial(self, *, afresh: bool = False) -> None:
         """Ask the adb server to connect to a phone over TCP again; does nothing over USB.
 
-        The server tries this by itself too, but forgets phones when it is restarted.
+        The server tries this by itself too, but forgets phones when it is restarted, and holds on
+        to connections that are dead without having been closed: ``afresh`` drops them first.
+
+        Raises:
+            DeviceError: If the server cannot be asked, or does not reach the phone in time.
         """
-        if ":" in self.serial:
-            with _server_errors():
-                adbutils.AdbClient().connect(self.serial, timeout=5.0)
+        if ":" not in self.serial:
+            return
+        with _server_errors():
+            if afresh:
+                _client(_SERVER_S).disconnect(self.serial)
+            _client(_DIAL_S).connect(self.serial, timeout=_DIAL_S)
 
     def run(self, command: str, *, stdin: bytes = b"", timeout_s: float = 30.0) -> Finished:
         """Run a command to its end.
@@ -82,22 +96,18 @@ class Connection:
         Raises:
             DeviceLost: If the phone goes away, or nothing is heard for ``silence_s`` seconds.
         """
-        with self._lost():
-            transport = adbutils.AdbClient().device(self.serial).open_transport(timeout=silence_s)
+        with _lost(self.serial):
+            transport = _client(silence_s).make_connection(timeout=silence_s)
         session = Session(self.serial, transport)
         try:
-            with self._lost():
-                transport.send_command(f"shell,v2,raw:{command}")
-                transport.check_okay()
+            with _lost(self.serial):
+                for request in (f"host:transport:{self.serial}", f"shell,v2,raw:{command}"):
+                    transport.send_command(request)
+                    transport.check_okay()
             session.feed(stdin)
             yield session
         finally:
             session.close()
-
-    @contextmanager
-    def _lost(self) -> Iterator[None]:
-        with lost(self.serial):
-            yield
 
 
 class Session:
@@ -120,11 +130,14 @@ class Session:
             DeviceLost: If the phone goes away before the exit status, or is silent for too long.
         """
         rest = b""
-        with lost(self._serial):
+        with _lost(self._serial):
             while True:
                 header = self._transport.read_exact(5)
-                content = self._transport.read_exact(int.from_bytes(header[1:], "little"))
-                if header[0] == _EXIT:
+                n_bytes = int.from_bytes(header[1:], "little")
+                if header[0] not in (_STDOUT, _STDERR, _EXIT) or n_bytes > _MOST_BYTES:
+                    raise EOFError("what it sends is damaged")
+                content = self._transport.read_exact(n_bytes)
+                if header[0] == _EXIT and content:
                     self.status = content[0]
                     break
                 if header[0] in (_STDOUT, _STDERR):
@@ -136,9 +149,13 @@ class Session:
 
     def close(self) -> None:
         """Hang up; the phone ends the command."""
-        self._transport.close()
+        try:
+            self._transport.conn.shutdown(socket.SHUT_RDWR)  # wakes the feeder
+        except OSError:  # the other side was faster
+            pass
         if self._feeder is not None:
             self._feeder.join()
+        self._transport.close()
 
     def _send(self, content: bytes) -> None:
         try:
@@ -154,12 +171,16 @@ def _packet(kind: int, content: bytes) -> bytes:
     return bytes([kind]) + len(content).to_bytes(4, "little") + content
 
 
+def _client(timeout_s: float) -> adbutils.AdbClient:
+    return adbutils.AdbClient(socket_timeout=timeout_s)
+
+
 @contextmanager
-def lost(serial: str) -> Iterator[None]:
+def _lost(serial: str) -> Iterator[None]:
     """Turn what adbutils raises when a phone goes away into ``DeviceLost``."""
     try:
         yield
-    except (adbutils.AdbError, OSError, EOFError, subprocess.SubprocessError) as error:
+    except _TROUBLE as error:
         reason = str(error).strip() or type(error).__name__
         raise DeviceLost(f"The connection to phone {serial} broke: {reason}.") from None
 
@@ -168,7 +189,7 @@ def lost(serial: str) -> Iterator[None]:
 def _server_errors() -> Iterator[None]:
     try:
         yield
-    except (adbutils.AdbError, OSError, EOFError, subprocess.SubprocessError, ValueError) as error:
+    except _TROUBLE as error:
         raise DeviceError(
             f"No adb server can be reached or started: {error}. Install Android's platform tools "
             "and try `adb devices`, or measure on this computer with --device host."

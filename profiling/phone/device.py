@@ -1,12 +1,16 @@
 """A phone as a device: prepared, measured in sittings, guarded, waited for when it goes away."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 
+from mnaslat.data.locking import exclusive
 from mnaslat.data.measurement import Configuration, Round
 from mnaslat.data.store import Subject
+from mnaslat.errors import MnaslatError, WorkspaceBusy
 from mnaslat.graph import Precision
 from mnaslat.profiling.device import Failure, Model, Notice
 from mnaslat.profiling.phone.binary import Binary
+from mnaslat.profiling.phone.binary_cache import default_cache_folder
 from mnaslat.profiling.phone.connection import Connection
 from mnaslat.profiling.phone.description import Description
 from mnaslat.profiling.phone.guard import Guard, GuardPolicy, Sentinel
@@ -94,5 +98,15 @@ class PhoneDevice:
         Raises:
             DeviceError: If the phone stays away, does not cool down, needs charging or has no room.
             ConfigurationMismatch: If it comes back with another build of Android.
+            WorkspaceBusy: If another process measures on it, from whatever workspace.
         """
-        yield from Measuring(self, plan).run(models)
+        with ExitStack() as stack:
+            try:
+                lock = default_cache_folder().parent / "locks" / self.name
+                held = exclusive(lock, f"Phone {self.name}", "measure on another device")
+                stack.enter_context(held)
+            except WorkspaceBusy:
+                raise
+            except MnaslatError as error:  # no place for the file: no reason not to measure
+                yield Notice(f"{self.name}: nothing keeps others from measuring beside: {error}")
+            yield from Measuring(self, plan).run(models)

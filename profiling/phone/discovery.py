@@ -1,6 +1,7 @@
 """Phones that are connected: what they are, what is wrong with them, and how to open one."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import fields, replace
 from typing import Any
 
@@ -15,6 +16,7 @@ from mnaslat.profiling.phone.guard import Guard, GuardPolicy, advice
 from mnaslat.profiling.phone.preparing import DELEGATES
 from mnaslat.profiling.phone.questions import conditions_now, describe
 
+_TOOL = "benchmark_model "  # before the hash in a configuration's runtime
 _MIN_SDK = 26  # Android 8: toybox with taskset, timeout, tar and sha256sum
 _STATES = {
     "unauthorized": "this computer is not authorised: unlock the phone and accept the prompt for "
@@ -33,11 +35,12 @@ class PhoneKind:
     """Phones over adb."""
 
     def find(self) -> list[FoundDevice]:
-        """All phones that the adb server knows; none where there is no adb server."""
-        try:
-            return [_found(each) for each in attached()]
-        except DeviceError:
-            return []
+        """All phones that the adb server knows.
+
+        Raises:
+            DeviceError: If there is no adb server and none can be started.
+        """
+        return [_found(each) for each in attached()]
 
     def open(self, name: str, settings: DeviceSettings) -> PhoneDevice | None:
         """The phone with that serial, or with that name in tables and predictors.
@@ -54,13 +57,13 @@ class PhoneKind:
         if delegate not in DELEGATES:
             raise ValueError(f"No delegate {delegate!r}; there are {', '.join(DELEGATES)}.")
         cores = description.cores(settings.cores or description.clusters[-1].name)
-        policy = _policy(settings)
+        policy = guard_policy(settings.guard)
         for trouble in _unfit(description):
             raise DeviceError(f"Phone {connection.serial} cannot be measured on: {trouble}")
         binary = find_binary(
             description.abi,
             given=settings.benchmark_binary,
-            sha256=settings.runtime.removeprefix("benchmark_model "),
+            sha256=settings.runtime.removeprefix(_TOOL) if _TOOL in settings.runtime else "",
             on_progress=settings.on_download,
         )
         return PhoneDevice(
@@ -74,6 +77,36 @@ class PhoneKind:
         )
 
 
+def connect(name: str) -> Connection:
+    """A connection to the phone with that serial or name, whatever is on it.
+
+    Raises:
+        DeviceError: If it is not there or does not answer.
+    """
+    found = _look_up(name)
+    if found is None:
+        known = ", ".join(phone.serial for phone in attached()) or "none"
+        raise DeviceError(
+            f"No phone {name!r} here. There are: {known}. `mnaslat devices` says more about them."
+        )
+    return found[0]
+
+
+def guard_policy(changes: Mapping[str, float]) -> GuardPolicy:
+    """The usual policy with some settings changed.
+
+    Raises:
+        ValueError: If there is no such setting, or the value makes no sense.
+    """
+    known = [each.name for each in fields(GuardPolicy)]
+    for name in changes:
+        if name not in known:
+            listed = ", ".join(each.replace("_", "-") for each in known)
+            raise ValueError(f"No guard setting {name.replace('_', '-')!r}; there are {listed}.")
+    numbers: dict[str, Any] = dict(changes)
+    return replace(GuardPolicy(), **numbers)
+
+
 def _look_up(name: str) -> tuple[Connection, Description] | None:
     phones = attached()
     for phone in phones:
@@ -85,9 +118,10 @@ def _look_up(name: str) -> tuple[Connection, Description] | None:
     for phone in phones:
         if phone.state == "device":
             connection = Connection(phone.serial)
-            description = describe(connection)
-            if description.name == name:
-                return connection, description
+            with suppress(DeviceError):  # trouble of another phone is not this one's
+                description = describe(connection)
+                if description.name == name:
+                    return connection, description
     return None
 
 
@@ -112,7 +146,9 @@ def _found(phone: Attached) -> FoundDevice:
 def _troubles(description: Description, conditions: Conditions) -> Iterator[Trouble]:
     yield from map(Trouble, _unfit(description))
     for problem in Guard(GuardPolicy()).problems(conditions):
-        yield Trouble(problem.text, blocks=not problem.waits)
+        cool = ": let it cool down; measuring waits until it has"
+        hot = problem.kind in ("hot", "throttled")
+        yield Trouble(problem.text + (cool if hot else ""), blocks=not problem.waits)
     if not has_binary(description.abi):
         yield Trouble(
             f"no benchmark_model for {description.abi} is here and none is published: give one "
@@ -153,15 +189,6 @@ def _facts(description: Description, conditions: Conditions) -> dict[str, str]:
     if conditions.hottest_c is not None:
         facts["temperature"] = f"{conditions.hottest_c:.0f} °C"
     return facts
-
-
-def _policy(settings: DeviceSettings) -> GuardPolicy:
-    known = [each.name for each in fields(GuardPolicy)]
-    unknown = [name for name in settings.guard if name not in known]
-    if unknown:
-        raise ValueError(f"No guard setting {unknown[0]!r}; there are {', '.join(known)}.")
-    changes: dict[str, Any] = dict(settings.guard)
-    return replace(GuardPolicy(), **changes)
 
 
 def _state_text(state: str) -> str:

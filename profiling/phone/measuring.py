@@ -1,6 +1,5 @@
 """Measuring on a phone: sittings, guarded, repeated where they were disturbed, and gone on with."""
 
-import math
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -10,18 +9,18 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from mnaslat.data.measurement import Round
-from mnaslat.errors import ConfigurationMismatch, DeviceError, DeviceLost
+from mnaslat.errors import DeviceError, DeviceLost
 from mnaslat.graph import Graph
 from mnaslat.profiling.device import Failure, Model, Notice
 from mnaslat.profiling.phone.conditions import Conditions
-from mnaslat.profiling.phone.guard import Problem, advice
+from mnaslat.profiling.phone.fitness import begin, wait_until_fit
+from mnaslat.profiling.phone.guard import Problem
 from mnaslat.profiling.phone.output import BenchmarkOutput, OutputError, parse_output, why_it_failed
-from mnaslat.profiling.phone.preparing import install, tool_command
-from mnaslat.profiling.phone.questions import conditions_now, describe
-from mnaslat.profiling.phone.sitting import NotUnpacked, Ran, sit
+from mnaslat.profiling.phone.preparing import Installed, install, tool_command
+from mnaslat.profiling.phone.presence import recognise, wait_until_back
+from mnaslat.profiling.phone.sitting import NotUnpacked, Ran, Running, ToolChanged, sit
 from mnaslat.profiling.plan import TimingPlan
 from mnaslat.tflite import write_tflite
-from mnaslat.units import format_duration
 
 if TYPE_CHECKING:
     from mnaslat.profiling.phone.device import PhoneDevice
@@ -30,12 +29,12 @@ _SENTINEL = "fp32 56x56x64 conv3x3>64:relu"  # 116 M multiply-adds: a few millis
 _BATCH_S = 60.0  # of timed runs: the loss is small when a phone goes away
 _BATCH_MODELS = 60
 _BATCH_BYTES = 64 * 2**20
+_NEARLY = 0.9  # lines come late: times between them are a little too short or too long
 _MAX_ATTEMPTS = 3  # of a model that crashes, hangs or prints nonsense
 _MAX_BARREN = 6  # sittings in a row that gave nothing
-_POLL_S = 1.0
-_SAY_AGAIN_S = 60.0
-_CAP_LIFTS_S = 60.0  # after which a capped clock is taken as this phone's normal one
-_MUST_TAKE_NODES = ("gpu", "nnapi")  # else a latency of the CPU would stand under their name
+# Delegates, with what stands in the names that the runtime has for them. Where they are missing or
+# refuse a model, it goes on with the CPU: that must not stand under their name.
+_MUST_TAKE_NODES = {"gpu": "gpu", "nnapi": "nnapi"}
 
 
 @dataclass(eq=False)
@@ -45,6 +44,7 @@ class _Pending:
     key: str
     content: bytes
     n_attempts: int = 0  # that failed, for which the model may be to blame
+    n_losses: int = 0  # of the phone, while the model was running
 
 
 class _ToolBroken(Exception):
@@ -57,43 +57,51 @@ class Measuring:
     def __init__(self, device: "PhoneDevice", plan: TimingPlan) -> None:
         self.device, self.plan = device, plan
         self.connection = device.connection
+        # The clock of the fastest core tells of the others where the system chooses.
+        self.core = min(device.cores or device.description.clusters[-1].cores, default=0)
         self.sentinel_model = write_tflite(Graph.parse(_SENTINEL))
         self.sentinel_ms = 0.0  # at last
         self.pending: deque[_Pending] = deque()
         self.max_models = max(1, min(_BATCH_MODELS, round(_BATCH_S / (plan.round_ms / 1e3))))
-        self.tool = ""  # its path on the phone, once it is installed
+        self.is_recognised = False
+        self.running: _Pending | None = None  # now, on the phone
+        self.has_progressed = False  # in this sitting
 
     def run(self, models: Iterable[Model]) -> Iterator[tuple[str, Round | Failure] | Notice]:
+        """Outcomes of all models, in the order in which they are known."""
         source = iter(models)
         n_barren = 0
         while batch := self._next_batch(source):
-            n_before = len(self.pending)
+            self.has_progressed = False
             trouble = "no round could be taken in good conditions"
             try:
-                if not self.tool:
-                    self.tool = install(self.connection, self.device.binary)
+                if not self.is_recognised:
+                    recognise(self.device)
+                    self.is_recognised = True
+                tool = install(self.connection, self.device.binary)
                 if not self.device.has_begun:
-                    yield from self._begin()
-                yield from self._sit(batch)
+                    yield from begin(self.device)
+                yield from self._sit(batch, tool)
             except DeviceLost as lost:
                 trouble = str(lost)
-                yield from self._come_back(trouble)
-            except _ToolBroken as broken:
+                yield from self._blame_for_loss()
+                yield from wait_until_back(self.device, trouble)
+                self.is_recognised = True
+            except (_ToolBroken, ToolChanged) as broken:
                 trouble = str(broken)
+                yield Notice(f"{self.device.name}: {trouble.rstrip('.')}; looking at it again")
             except NotUnpacked as refused:
                 trouble = f"the models cannot be stored on it: {refused}"
                 yield self._with_fewer_models(len(batch), trouble)
-            if len(self.pending) < n_before:
-                n_barren = 0
-                continue
-            n_barren += 1
-            self.tool = ""  # look again whether it is there and whole
+            n_barren = 0 if self.has_progressed else n_barren + 1
             if n_barren == _MAX_BARREN:
                 raise DeviceError(
                     f"Phone {self.device.name} gave no measurement {_MAX_BARREN} times in a row; "
                     f"at last: {trouble.rstrip('.')}. Restart the phone, then type the same "
                     "command: it goes on where it was."
                 )
+            if n_barren > 1:  # whatever it is may pass
+                time.sleep(self.device.policy.poll_s)
 
     def _next_batch(self, source: Iterator[Model]) -> list[_Pending]:
         """The next models for one sitting, those that wait for another attempt first."""
@@ -106,109 +114,132 @@ class Measuring:
             n_bytes += len(self.pending[-1].content)
         return list(islice(self.pending, self.max_models))
 
-    def _sit(self, batch: list[_Pending]) -> Iterator[tuple[str, Round | Failure] | Notice]:
+    def _sit(
+        self, batch: list[_Pending], tool: Installed
+    ) -> Iterator[tuple[str, Round | Failure] | Notice]:
         """One sitting; ends early where the phone is not fit, after waiting until it is."""
         device = self.device
         command = tool_command(
-            self.tool,
+            tool.path,
             self.plan,
             threads=device.threads,
             cores=device.cores,
             delegate=device.delegate,
         )
-        contents = [self.sentinel_model, *(each.content for each in batch)]
         held: list[Ran] = []  # until the conditions after them are known
         problems: tuple[Problem, ...] = ()
         sitting = sit(
-            self.connection, command, contents, cores=device.cores, limit_s=self.plan.timeout_s
+            self.connection,
+            command,
+            [self.sentinel_model, *(each.content for each in batch)],
+            tool=tool,
+            cores=device.cores,
+            core=self.core,
+            limit_s=self.plan.timeout_s,
         )
+        self.running = None
         with closing(sitting):
             for told in sitting:
-                if isinstance(told, Ran):
+                if isinstance(told, Running):
+                    self.running = batch[told.index - 1] if told.index else None
+                elif isinstance(told, Ran):
+                    self.running = None
                     held.append(told)
-                    continue
-                problems = self.device.guard.problems(told)
-                if problems:
-                    break
-                yield from self._settle(held, batch, told)
-                held = []
+                else:
+                    problems = device.guard.problems(told)
+                    if problems:
+                        break
+                    yield from self._settle(held, batch, told)
+                    held = []
         if problems:
             n_discarded = sum(each.index > 0 for each in held)
-            yield from self._wait_until_fit(problems, n_discarded)
-
-    def _begin(self) -> Iterator[Notice]:
-        """Take the conditions now as those that later ones are compared with.
-
-        A clock that is capped may be so for good, by the maker or by power saving, or because the
-        phone is still hot: that is waited for.
-        """
-        started = time.monotonic()
-        conditions = conditions_now(self.connection, self.device.cores)
-        while caps := [
-            each.text for each in self.device.guard.problems(conditions) if each.kind == "throttled"
-        ]:
-            waited_s = time.monotonic() - started
-            if waited_s > _CAP_LIFTS_S:
-                break
-            if waited_s < self.device.policy.poll_s:
-                yield Notice(f"{self.device.name}: {'; '.join(caps)}; waiting a minute at most")
-            time.sleep(self.device.policy.poll_s)
-            conditions = conditions_now(self.connection, self.device.cores)
-        self.device.guard.begin(conditions)
-        self.device.has_begun = True
-        for text in advice(conditions):
-            yield Notice(f"{self.device.name}: {text}")
+            yield from wait_until_fit(device, problems, n_discarded=n_discarded)
 
     def _settle(
         self, held: list[Ran], batch: list[_Pending], conditions: Conditions
     ) -> Iterator[tuple[str, Round | Failure] | Notice]:
         """Make outcomes of runs with good conditions before and after them."""
+        suspect: tuple[_Pending, Failure] | None = None  # until the sentinel has run after it
         for ran in held:
+            most_khz = [each.most_khz for each in (ran.before, ran.after) if each.most_khz]
+            cap = self.device.guard.cap(self.core, min(most_khz, default=None))
             if ran.index == 0:
-                yield from self._check_sentinel(ran)
+                yield from self._check_sentinel(ran, is_usual=not cap)
+                if suspect is not None:
+                    yield from self._tell(suspect[0], suspect[1])
+                    suspect = None
+                continue
+            if cap:
+                yield Notice(f"{self.device.name}: a round is repeated: {cap}")
                 continue
             pending = batch[ran.index - 1]
-            core = min(self.device.cores, default=0)
-            caps = [self.device.guard.cap(core, each.most_khz) for each in (ran.before, ran.after)]
-            if any(caps):
-                yield Notice(f"{self.device.name}: a round is repeated: {' '.join(caps)}")
-                continue
-            outcome = self._outcome(pending, ran, conditions)
-            self.pending.remove(pending)
-            if outcome is None:
-                self.pending.append(pending)  # far from its first attempt
+            told = self._read(ran)
+            if isinstance(told, Failure) and ran.status != 0:
+                suspect = pending, told
+            elif isinstance(told, Failure):
+                yield from self._tell(pending, told)
             else:
-                yield pending.key, outcome
+                yield from self._tell(pending, self._round(pending, ran, told, conditions))
 
-    def _check_sentinel(self, ran: Ran) -> Iterator[Notice]:
+    def _tell(
+        self, pending: _Pending, outcome: Round | Failure
+    ) -> Iterator[tuple[str, Round | Failure]]:
+        """Yield an outcome unless the model is to be tried again."""
+        self.has_progressed = True
+        self.pending.remove(pending)
+        if isinstance(outcome, Failure):
+            pending.n_attempts += 1
+            n_attempts = 2 if outcome.permanent else _MAX_ATTEMPTS
+            if pending.n_attempts < n_attempts:
+                self.pending.append(pending)  # far from its first attempt
+                return
+            reason = f"{outcome.reason} (tried {pending.n_attempts} times)"
+            outcome = replace(outcome, reason=reason)
+        yield pending.key, outcome
+
+    def _blame_for_loss(self) -> Iterator[tuple[str, Failure]]:
+        """Remember which model ran when the phone was lost: some make a phone restart."""
+        pending, self.running = self.running, None
+        if pending is None or pending not in self.pending:
+            return
+        self.pending.remove(pending)
+        pending.n_losses += 1
+        if pending.n_losses < _MAX_ATTEMPTS:
+            self.pending.append(pending)
+            return
+        self.has_progressed = True
+        reason = f"the phone was lost each of the {pending.n_losses} times that it ran"
+        yield pending.key, Failure(reason, permanent=False)
+
+    def _check_sentinel(self, ran: Ran, *, is_usual: bool) -> Iterator[Notice]:
         told = self._read(ran)
         if isinstance(told, Failure):
             raise _ToolBroken(
                 f"The benchmark tool fails even with the simplest model: {told.reason}"
             )
+        if self._lacks_delegate(told):
+            raise DeviceError(
+                f"Phone {self.device.name}: the benchmark tool runs nothing on the "
+                f"{self.device.delegate} delegate: {_said(told, ran)}. Choose another one with "
+                "--delegate, or give a tool that has it with --benchmark-binary PATH."
+            )
+        if not is_usual:
+            return
         self.sentinel_ms = told.statistics.min_ms
         alarm = self.device.sentinel.add(told.statistics.min_ms)
         if alarm:
             yield Notice(f"{self.device.name}: {alarm}")
 
-    def _outcome(
-        self, pending: _Pending, ran: Ran, conditions: Conditions
-    ) -> Round | Failure | None:
-        """None where the model should be tried again."""
-        told = self._read(ran)
-        if isinstance(told, Failure):
-            pending.n_attempts += 1
-            n_attempts = 2 if told.permanent else _MAX_ATTEMPTS
-            if pending.n_attempts < n_attempts:
-                return None
-            return replace(told, reason=f"{told.reason} (tried {n_attempts} times)")
+    def _round(
+        self, pending: _Pending, ran: Ran, told: BenchmarkOutput, conditions: Conditions
+    ) -> Round:
         return Round(
             statistics=told.statistics,
             init_ms=told.init_ms,
             memory_mb=told.memory_mb,
             circumstances={
                 **conditions.circumstances(),
-                "started": f"{time.time() - ran.seconds:.3f}",
+                "started": f"{ran.started:.3f}",
                 "clock_khz": f"{ran.before.now_khz or '?'} to {ran.after.now_khz or '?'}",
                 "warmup_ms": f"{told.warmup_ms:.6g}",
                 "delegated": told.delegated,
@@ -222,19 +253,25 @@ class Measuring:
         if ran.status in (126, 127):
             raise _ToolBroken(f"The benchmark tool does not start: {why_it_failed(ran.output)}")
         if ran.status > 128:
-            if ran.seconds >= self.plan.timeout_s:
+            if ran.seconds > _NEARLY * self.plan.timeout_s:
                 return Failure(f"no end within {self.plan.timeout_s:g} s", permanent=False)
             return Failure(f"the tool was ended by signal {ran.status - 128}", permanent=False)
         if ran.status != 0:
-            return Failure(why_it_failed(ran.output))
+            said = why_it_failed(ran.output) or "it said nothing"
+            return Failure(f"the tool ended with exit status {ran.status}: {said}")
         try:
             told = parse_output(ran.output)
         except OutputError as error:
             return Failure(str(error), permanent=False)
-        if self.device.delegate in _MUST_TAKE_NODES and not told.delegated:
-            why = why_it_failed(ran.output)
-            return Failure(f"no part of it ran on the {self.device.delegate} delegate: {why}")
+        if ran.index > 0 and self._lacks_delegate(told):
+            return Failure(
+                f"no part of it ran on the {self.device.delegate} delegate: {_said(told, ran)}"
+            )
         return told
+
+    def _lacks_delegate(self, told: BenchmarkOutput) -> bool:
+        name = _MUST_TAKE_NODES.get(self.device.delegate, "")
+        return name not in told.delegated.lower()
 
     def _with_fewer_models(self, n_models: int, trouble: str) -> Notice:
         if n_models == 1:
@@ -246,62 +283,6 @@ class Measuring:
         self.max_models = n_models // 2
         return Notice(f"{self.device.name}: {trouble}; trying with {self.max_models} at a time")
 
-    def _wait_until_fit(
-        self, problems: tuple[Problem, ...], n_discarded: int
-    ) -> Iterator[tuple[str, Round | Failure] | Notice]:
-        policy, started = self.device.policy, time.monotonic()
-        said_at = -math.inf
-        while problems:
-            text = "; ".join(each.text for each in problems)
-            waited_s = time.monotonic() - started
-            if not all(each.waits for each in problems) or waited_s > policy.cooldown_limit_s:
-                since = f" for {format_duration(waited_s)}" if waited_s > policy.poll_s else ""
-                raise DeviceError(
-                    f"Phone {self.device.name} is not fit to be measured{since}: {text}. Once that "
-                    "is mended, type the same command: it goes on where it was."
-                )
-            if waited_s - said_at >= _SAY_AGAIN_S:
-                said_at = waited_s
-                repeated = f"; {n_discarded} rounds will be repeated" if n_discarded else ""
-                yield Notice(f"{self.device.name}: {text}{repeated}; waiting")
-            time.sleep(policy.poll_s)
-            problems = self.device.guard.problems(
-                conditions_now(self.connection, self.device.cores)
-            )
-        waited = format_duration(time.monotonic() - started)
-        yield Notice(f"{self.device.name}: fit again after {waited}")
 
-    def _come_back(self, trouble: str) -> Iterator[Notice]:
-        """Wait for a phone that went away, and check that it is still the same."""
-        device, started = self.device, time.monotonic()
-        yield Notice(f"{trouble} Waiting for it, {format_duration(device.absence_limit_s)} at most")
-        state = said = ""
-        while True:
-            try:
-                state = self.connection.state()
-                if state == "device":
-                    description = describe(self.connection)
-                    if description.booted:
-                        break
-                    state = "starting up"
-                self.connection.dial()
-            except DeviceError as error:
-                state = str(error)
-            if state == "unauthorized" != said:
-                said = state
-                yield Notice(f"{device.name} asks to be authorised: unlock it and accept")
-            if time.monotonic() - started > device.absence_limit_s:
-                raise DeviceError(
-                    f"Phone {device.name} ({self.connection.serial}) did not come back within "
-                    f"{format_duration(device.absence_limit_s)}: {state}. Connect it again, check "
-                    "with `mnaslat devices`, and type the same command: it goes on where it was."
-                )
-            time.sleep(_POLL_S)
-        if description.fingerprint != device.description.fingerprint:
-            raise ConfigurationMismatch(
-                f"Phone {self.connection.serial} came back as another one: "
-                f"{description.fingerprint}, not {device.description.fingerprint}. Latencies of "
-                "the two are never mixed: what was measured is kept; start a new table with "
-                "`mnaslat profile --new-table`."
-            )
-        yield Notice(f"{device.name} is back after {format_duration(time.monotonic() - started)}")
+def _said(told: BenchmarkOutput, ran: Ran) -> str:
+    return why_it_failed(ran.output) or f"nodes taken: {told.delegated or 'none'}"

@@ -2,13 +2,15 @@
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from mnaslat.errors import DeviceError
 from mnaslat.profiling.phone.binary import Binary
 from mnaslat.profiling.phone.connection import Connection
 from mnaslat.profiling.phone.description import taskset_mask
-from mnaslat.profiling.phone.sitting import FOLDER
 from mnaslat.profiling.plan import TimingPlan
+
+FOLDER = "/data/local/tmp/mnaslat"  # where an unrooted shell may write and execute
 
 # What the runtime is asked to run a model with, by the name in a configuration.
 DELEGATES = {
@@ -20,8 +22,16 @@ DELEGATES = {
 _PUSH_BYTES_PER_S = 1e6  # slower than any cable
 
 
-def install(connection: Connection, binary: Binary) -> str:
-    """Bring the tool to the phone unless it is there already; returns its path there.
+@dataclass(frozen=True)
+class Installed:
+    """The tool on a phone; ``identity`` changes when the file is changed or replaced."""
+
+    path: str
+    identity: str  # empty where the phone does not tell
+
+
+def install(connection: Connection, binary: Binary) -> Installed:
+    """Bring the tool to the phone unless it is there already.
 
     It lies under its content's hash, and is checked each time.
 
@@ -30,15 +40,19 @@ def install(connection: Connection, binary: Binary) -> str:
         DeviceError: If it cannot be stored or made executable there.
     """
     path = f"{FOLDER}/bin/{binary.sha256}"
-    is_there = f"[ -x {path} ] && echo '{binary.sha256}  {path}' | sha256sum -c - > /dev/null 2>&1"
-    if connection.run(is_there).status == 0:
-        return path
-    content = binary.path.read_bytes()
+    check = (
+        f"[ -x {path} ] && echo '{binary.sha256}  {path}' | sha256sum -c - > /dev/null 2>&1 && "
+        f"{{ {identify(path)} || :; }}"
+    )
+    there = connection.run(check)
+    if there.status == 0:
+        return Installed(path, there.output.strip())
     arriving = f"{path}.arriving"
     bring = (
-        f"mkdir -p {FOLDER}/bin && cat > {arriving} && chmod 755 {arriving} && "
-        f"mv -f {arriving} {path} && {is_there}"
+        f"mkdir -p {FOLDER}/bin && {{ rm -rf {path}; cat > {arriving} && chmod 755 {arriving} && "
+        f"mv -f {arriving} {path} || {{ rm -f {arriving}; false; }}; }} && {check}"
     )
+    content = _content(binary)
     limit_s = 30.0 + len(content) / _PUSH_BYTES_PER_S
     brought = connection.run(bring, stdin=content, timeout_s=limit_s)
     if brought.status != 0:
@@ -47,7 +61,22 @@ def install(connection: Connection, binary: Binary) -> str:
             f"{brought.output.strip()[-200:] or 'it arrived damaged'}. Check that the phone's "
             "storage has room (`adb shell df /data`) and try again."
         )
-    return path
+    return Installed(path, brought.output.strip())
+
+
+def identify(path: str) -> str:
+    """Shell text that prints what changes when a file is changed or replaced, if it is told."""
+    return f"stat -c %i:%s:%Z {path} 2>/dev/null"
+
+
+def _content(binary: Binary) -> bytes:
+    try:
+        return binary.path.read_bytes()
+    except OSError as error:
+        raise DeviceError(
+            f"The benchmark tool {binary.path} cannot be read: {error.strerror}. Type the same "
+            "command again: it looks for the tool anew."
+        ) from None
 
 
 def tool_command(

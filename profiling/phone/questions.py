@@ -7,14 +7,14 @@ from mnaslat.profiling.phone.connection import Connection
 from mnaslat.profiling.phone.description import DESCRIBE, Description, parse_description
 
 
-def describe(connection: Connection) -> Description:
+def describe(connection: Connection, *, timeout_s: float = 30.0) -> Description:
     """What it is.
 
     Raises:
         DeviceLost: If it goes away.
         DeviceError: If its answer is not whole.
     """
-    return parse_description(connection.run(DESCRIBE).output)
+    return parse_description(connection.run(DESCRIBE, timeout_s=timeout_s).output)
 
 
 def conditions_now(connection: Connection, cores: Sequence[int] = ()) -> Conditions:

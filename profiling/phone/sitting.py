@@ -17,49 +17,67 @@ from dataclasses import dataclass
 from mnaslat.errors import DeviceError, DeviceLost
 from mnaslat.profiling.phone.conditions import CONDITIONS, Conditions, parse_conditions
 from mnaslat.profiling.phone.connection import Connection
+from mnaslat.profiling.phone.preparing import FOLDER, Installed, identify
 
-FOLDER = "/data/local/tmp/mnaslat"  # where an unrooted shell may write and execute
 _SECONDS_BETWEEN_CONDITIONS = 3
 _PATIENCE_S = 30.0  # beyond a model's limit: a busy phone takes seconds to tell its conditions
+_UPLOAD_BYTES_PER_S = 1e6  # nothing is heard while models are brought; slower than any cable
 _NO_FOLDER, _NOT_UNPACKED = 97, 98  # exit statuses of the script
 
-# In the dialect of mksh and toybox. `running` names the process of an earlier sitting that may have
-# outlived its connection: it would disturb this one.
+# In the dialect of mksh and toybox. `running` names the session of an earlier sitting. Its tool may
+# have outlived both the connection and the shell, and would disturb this one; it is in a process
+# group of its own, which `timeout` makes. A number of another boot may be anybody's: only what has
+# our name in its command line is ended. Lines of the script end with a dot: one that was cut off
+# does not.
 _SCRIPT = """\
 mark={mark}; cores='{cores}'
 cd {folder} || exit {no_folder}
-if [ -r running ]; then
-  read old < running
-  if grep -q mnaslat /proc/$old/cmdline 2>/dev/null; then kill -KILL -- -$old; fi
-fi
-echo $$ > running
+read -r id name state parent group session rest < /proc/$$/stat
+old=
+[ -r running ] && read -r old < running
+case $old in
+  ''|*[!0-9]*|0|$session) ;;
+  *) pkill -KILL -f -s $old mnaslat 2>/dev/null ;;
+esac
+echo $session > running
 rm -rf models
 mkdir models && tar -x -f - -C models || exit {not_unpacked}
 {conditions}
-tell() {{ echo "$mark conditions"; conditions $cores; echo "$mark told"; }}
+tell() {{
+  echo "$mark conditions ."
+  conditions $cores
+  echo "$mark tool $({identify}) ."
+  echo "$mark told ."
+}}
 policy=/sys/devices/system/cpu/cpu{core}/cpufreq
 clock() {{
   now=; most=
-  [ -r $policy/scaling_cur_freq ] && read now < $policy/scaling_cur_freq
-  [ -r $policy/scaling_max_freq ] && read most < $policy/scaling_max_freq
-  echo "$mark clock $now/$most"
+  [ -r $policy/scaling_cur_freq ] && read -r now < $policy/scaling_cur_freq
+  [ -r $policy/scaling_max_freq ] && read -r most < $policy/scaling_max_freq
+  echo "$mark clock $now/$most ."
+}}
+run() {{
+  echo "$mark model $1 ."
+  clock
+  timeout -s KILL {limit} {command} --graph=models/$1.tflite 2>&1 < /dev/null
+  status=$?
+  clock
+  echo "$mark exit $1 $status ."
 }}
 tell
 i=0; last=$SECONDS
 while [ $i -lt {n} ]; do
-  echo "$mark model $i"
-  clock
-  timeout -s KILL {limit} {command} --graph=models/$i.tflite 2>&1 < /dev/null
-  status=$?
-  clock
-  echo "$mark exit $status"
-  rm -f models/$i.tflite
+  run $i
+  if [ $i -gt 0 ]; then
+    [ $status -eq 0 ] || run 0
+    rm -f models/$i.tflite
+  fi
   i=$((i + 1))
   if [ $((SECONDS - last)) -ge {interval} ]; then tell; last=$SECONDS; fi
 done
 tell
 rm -rf models running
-echo "$mark done"
+echo "$mark done ."
 """
 
 
@@ -71,6 +89,13 @@ class Clock:
     most_khz: int | None  # that the system allows now: a hot phone lowers it
 
 
+@dataclass(frozen=True)
+class Running:
+    """A model that the tool has been started on."""
+
+    index: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Ran:
     """A model that the tool was run on."""
@@ -79,6 +104,7 @@ class Ran:
     output: str  # of the tool; its last line may be cut off
     status: int  # exit status; 137: killed
     seconds: float
+    started: float  # by this computer's clock, in seconds since 1970
     before: Clock
     after: Clock
 
@@ -87,29 +113,38 @@ class NotUnpacked(DeviceError):
     """The models did not fit on the phone."""
 
 
+class ToolChanged(DeviceError):
+    """The tool on the phone is not the one that was brought there."""
+
+
 def sit(
     connection: Connection,
     command: str,
     models: Sequence[bytes],
     *,
+    tool: Installed,
     cores: Sequence[int] = (),
+    core: int = 0,
     limit_s: float,
-) -> Generator[Ran | Conditions, None, None]:
+) -> Generator[Running | Ran | Conditions, None, None]:
     """Run ``command --graph=MODEL`` on each model; yields what happened as it happens.
 
-    Conditions come before the first model, now and then between, and after the last one.
+    Conditions come before the first model, now and then between, and after the last one. After a
+    model that fails the first one is run again: it tells whether the tool still works.
 
     Args:
         connection: To the phone.
         command: The tool with its other options, as shell text.
-        models: Contents of ``.tflite`` files.
-        cores: That the command is pinned to, for their clock.
+        models: Contents of ``.tflite`` files; the first is one that works.
+        tool: What the command runs; it must stay what it is.
+        cores: Whose clocks belong to the conditions; all if empty.
+        core: Whose clock is read before and after each model.
         limit_s: A run that takes longer is killed.
 
     Raises:
         DeviceLost: If the phone goes away, or the script is ended from outside.
         NotUnpacked: If the models cannot be stored there.
-        DeviceError: If the phone's folder is gone.
+        ToolChanged: If the tool is changed, replaced or removed.
     """
     mark = f"mnaslat-{secrets.token_hex(8)}"
     script = _SCRIPT.format(
@@ -118,79 +153,110 @@ def sit(
         no_folder=_NO_FOLDER,
         not_unpacked=_NOT_UNPACKED,
         cores=" ".join(map(str, cores)),
-        core=min(cores, default=0),
+        core=core,
         conditions=CONDITIONS,
+        identify=identify(tool.path),
         n=len(models),
         limit=math.ceil(limit_s),
         command=command,
         interval=_SECONDS_BETWEEN_CONDITIONS,
     )
-    silence_s = limit_s + _PATIENCE_S
-    with connection.session(script, stdin=_archive(models), silence_s=silence_s) as session:
-        reader = SittingReader(mark)
+    archive = _archive(models)
+    silence_s = limit_s + _PATIENCE_S + len(archive) / _UPLOAD_BYTES_PER_S
+    with connection.session(script, stdin=archive, silence_s=silence_s) as session:
+        reader = SittingReader(mark, n_models=len(models), identity=tool.identity)
         yield from reader.read(session.lines())
         if reader.is_done:
             return
-        words = " ".join(reader.unexplained)[-200:]
+        words = " ".join(" ".join(reader.unexplained).split())[-200:]
         if session.status == _NOT_UNPACKED:
             raise NotUnpacked(words or "tar failed")
         if session.status == _NO_FOLDER:
-            raise DeviceLost(f"The folder {FOLDER} on phone {connection.serial} is gone.")
+            raise ToolChanged(f"The folder {FOLDER} on phone {connection.serial} is gone.")
         raise DeviceLost(
             f"The sitting on phone {connection.serial} was ended from outside (exit status "
-            f"{session.status}). {words}"
+            f"{session.status}). {words}".rstrip()
         )
 
 
 class SittingReader:
-    """Reads the lines of a sitting."""
+    """Reads the lines of a sitting.
 
-    def __init__(self, mark: str) -> None:
-        self._mark = mark
+    Args:
+        mark: That its own lines have.
+        n_models: That are run.
+        identity: Of the tool.
+    """
+
+    def __init__(self, mark: str, *, n_models: int, identity: str = "") -> None:
+        self._mark, self._n_models, self._identity = mark, n_models, identity
         self.is_done = False  # once the script has said that it came to its end
         self.unexplained: list[str] = []  # lines outside of any section
 
-    def read(self, lines: Iterable[str]) -> Iterator[Ran | Conditions]:
-        """Yield what the complete sections say; sections that are cut off say nothing."""
-        section, index, started = "", -1, 0.0
+    def read(self, lines: Iterable[str]) -> Iterator[Running | Ran | Conditions]:
+        """Yield what the complete sections say; sections that are cut off or damaged say nothing.
+
+        Raises:
+            ToolChanged: If the tool is not the one with the identity that was given.
+        """
+        section, index, started_s, started = "", -1, 0.0, 0.0
         output: list[str] = []
         clocks: list[Clock] = []
         for line in lines:
-            text, mark, words = line.partition(self._mark)
+            text, mark, said = line.partition(self._mark)
             if not mark:
                 (output if section else self.unexplained).append(f"{line}\n")
                 continue
             if text:  # the tool's last line had no end
                 output.append(text)
-            match words.split():
-                case ["model", number]:
-                    section, index, started = "model", int(number), time.monotonic()
+            *words, end = said.split() or [""]
+            if end != ".":  # the line is cut off
+                section = ""
+                continue
+            match words:
+                case ["model", number] if _below(number, self._n_models):
+                    section, index = "model", int(number)
+                    started_s, started = time.monotonic(), time.time()
                     output, clocks = [], []
+                    yield Running(index)
                 case ["clock", value] if section == "model":
                     clocks.append(_clock(value))
-                case ["exit", status] if section == "model" and len(clocks) == 2:
-                    yield Ran(
-                        index=index,
-                        output="".join(output),
-                        status=int(status),
-                        seconds=time.monotonic() - started,
-                        before=clocks[0],
-                        after=clocks[1],
-                    )
+                case ["exit", number, status] if section == "model":
                     section = ""
+                    if number == str(index) and _below(status, 256) and len(clocks) == 2:
+                        yield Ran(
+                            index=index,
+                            output="".join(output),
+                            status=int(status),
+                            seconds=time.monotonic() - started_s,
+                            started=started,
+                            before=clocks[0],
+                            after=clocks[1],
+                        )
                 case ["conditions"]:
                     section, output = "conditions", []
-                case ["told"] if section == "conditions":
+                case ["tool", *identity] if section == "conditions":
+                    if " ".join(identity) != self._identity:
+                        raise ToolChanged("The benchmark tool was changed, replaced or removed.")
+                    section = "conditions of a known tool"
+                case ["told"] if section == "conditions of a known tool":
                     yield parse_conditions("".join(output).splitlines())
                     section = ""
                 case ["done"]:
                     self.is_done = True
+                case _:
+                    section = ""
+
+
+def _below(number: str, limit: int) -> bool:
+    return number.isdecimal() and int(number) < limit
 
 
 def _clock(text: str) -> Clock:
     now, _, most = text.partition("/")
     return Clock(
-        now_khz=int(now) if now.isdigit() else None, most_khz=int(most) if most.isdigit() else None
+        now_khz=int(now) if now.isdecimal() else None,
+        most_khz=int(most) if most.isdecimal() else None,
     )
 
 

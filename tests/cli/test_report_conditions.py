@@ -118,11 +118,13 @@ def test_the_sentinel_is_compared_with_the_median_of_its_first_three(store: Stor
     assert [None if each is None else pytest.approx(each) for each in expected] == changes
 
 
-def test_many_rounds_become_points_that_show_the_worst_of_them(store: Store) -> None:
+def test_many_rounds_become_points_that_show_the_worst_of_them(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calm = {"hottest_c": "40", "battery_percent": "80", "clock_khz": "2000000 to 2000000"}
     bad = {"hottest_c": "60", "battery_percent": "70", "clock_khz": "1000000 to 1000000"}
     rounds = [{"started": "5", **calm}] * 1999 + [{"started": "6", **bad}]
-    store.circumstances = lambda _: rounds  # type: ignore[method-assign]  # too long to store
+    monkeypatch.setattr(store, "circumstances", lambda _: rounds)  # too long to store
     section = conditions_section(store, PHONE)
     assert len(section.points) == 1000
     last = section.points[-1]

@@ -1,0 +1,1 @@
+"""A phone in software, for tests: real adb, Android's shell and tools, trouble on demand."""

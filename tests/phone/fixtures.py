@@ -1,6 +1,6 @@
 """Fixtures with phones in software; tests that ask for them are skipped where none can be played.
 
-Imported by ``tests/conftest.py``, so that every test may ask for them.
+A ``conftest.py`` imports them for the tests beside and below it.
 """
 
 from collections.abc import Iterator

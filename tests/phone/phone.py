@@ -4,6 +4,7 @@
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -185,6 +186,18 @@ class Phone:
         """A file of the phone as a path of this computer, good while the phone runs."""
         return self.userland.place(path)
 
+    def hide(self, path: str) -> None:
+        """Remove a file or folder outside ``/data``: a phone that does not say everything.
+
+        ``/system/etc/phone/dumpsys/NAME`` is what ``dumpsys NAME`` prints, without it Android has
+        no such service.
+        """
+        hidden = self.userland.root / path.lstrip("/")
+        if hidden.is_dir():
+            shutil.rmtree(hidden)
+        else:
+            hidden.unlink()
+
     # --- benchmark_model
 
     def set_benchmark(self, **changes: Any) -> None:
@@ -250,7 +263,7 @@ class Phone:
             return lambda stream: self._help(lambda: self.reboot(1.0))
         return None
 
-    def _hang_up(self, process: "subprocess.Popen[bytes]") -> None:
+    def _hang_up(self, process: subprocess.Popen[bytes]) -> None:
         if process.returncode is not None:
             return
         try:

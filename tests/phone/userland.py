@@ -156,7 +156,7 @@ class Userland:
         self._holder.wait()
         self._holder = None
 
-    def spawn(self, command: str, stderr: int) -> "subprocess.Popen[bytes]":
+    def spawn(self, command: str, stderr: int) -> subprocess.Popen[bytes]:
         """Start a shell command as adbd does; all its pipes are open, it leads a process group."""
         user = [] if self.owner is None else [f"--userspec={self.owner}:{self.owner}"]
         chroot = [_tool("chroot"), *user, str(self.root)]
@@ -219,7 +219,8 @@ class Userland:
             disk = os.statvfs(self.place("/data"))
             used = (disk.f_blocks - disk.f_bfree) * disk.f_frsize
             size = max(used + n_bytes, disk.f_frsize)  # 0 would mean: no limit
-        command = ["mount", "-o", f"remount,size={size}", str(self.root / "data")]
+        # With its source named, mount adds no options of before, which a user may not give.
+        command = [_tool("mount"), "-o", f"remount,size={size}", "phone", str(self.root / "data")]
         done = subprocess.run([*self._enter(), *command], capture_output=True, text=True)
         if done.returncode:
             raise RuntimeError(f"The phone's disk cannot be resized: {done.stderr}")
@@ -268,7 +269,7 @@ def why_not() -> str:
     if sys.platform != "linux":
         return "The phone in software needs Linux."
     for name in ("mksh", "toybox", "unshare", "nsenter", "chroot", "mount"):
-        if not shutil.which(name):
+        if not shutil.which(name, path=_search_path()):
             return f"The phone in software needs {name}, which is not installed."
     if not _is_privileged() and not _works("unshare", "--mount", "--map-root-user"):
         return "The phone in software needs mount namespaces, which are forbidden here."
@@ -282,13 +283,18 @@ def _is_privileged() -> bool:
 
 
 def _works(*command: str) -> bool:
-    mount = ("mount", "-t", "tmpfs", "probe", "/proc")
-    return subprocess.run([*command, *mount], capture_output=True).returncode == 0
+    unshare = [_tool(command[0]), *command[1:]]
+    mount = (_tool("mount"), "-t", "tmpfs", "probe", "/proc")
+    return subprocess.run([*unshare, *mount], capture_output=True).returncode == 0
+
+
+def _search_path() -> str:
+    return os.environ.get("PATH", "/usr/bin:/bin") + ":/usr/sbin:/sbin"  # chroot is there
 
 
 @lru_cache
 def _tool(name: str) -> str:
-    path = shutil.which(name)
+    path = shutil.which(name, path=_search_path())
     assert path is not None, f"{name} is not installed"
     return path
 

@@ -1,0 +1,267 @@
+"""Sittings: nothing is believed that was not told whole, and no two of them run side by side."""
+
+import hashlib
+import random
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mnaslat.errors import DeviceLost
+from mnaslat.profiling.phone.binary import Binary
+from mnaslat.profiling.phone.conditions import Conditions
+from mnaslat.profiling.phone.connection import Connection
+from mnaslat.profiling.phone.preparing import FOLDER, Installed, install
+from mnaslat.profiling.phone.sitting import (
+    Clock,
+    NotUnpacked,
+    Ran,
+    Running,
+    SittingReader,
+    ToolChanged,
+    sit,
+)
+from tests.phone.phone import Phone
+from tests.phone.waiting import wait_until
+from tests.profiling.phone.sweeping import model, signatures
+
+MARK = "mnaslat-00112233aabbccdd"
+TEXT = f"""\
+a line of the shell
+{MARK} conditions .
+battery level: 80
+{MARK} tool 11:22:33 .
+{MARK} told .
+{MARK} model 0 .
+{MARK} clock 1800000/2841600 .
+INFO: count=1
+mnaslat-ffffffffffffffff exit 0 0 .
+no end{MARK} clock 2841600/2841600 .
+{MARK} exit 0 0 .
+{MARK} model 1 .
+{MARK} clock / .
+{MARK} clock / .
+{MARK} exit 1 137 .
+{MARK} conditions .
+battery level: 79
+{MARK} tool 11:22:33 .
+{MARK} told .
+{MARK} done .
+"""
+FIRST = ("INFO: count=1\nmnaslat-ffffffffffffffff exit 0 0 .\nno end", 0)
+KNOWN = Clock(now_khz=1_800_000, most_khz=2_841_600)
+UNKNOWN = Clock(now_khz=None, most_khz=None)
+
+
+def _lines(stream: bytes) -> Iterator[str]:
+    """As a connection hands them out: also the last one, which may be cut off."""
+    *complete, rest = stream.split(b"\n")
+    yield from (line.decode(errors="replace") for line in complete)
+    if rest:
+        yield rest.decode(errors="replace")
+
+
+def _told(stream: bytes) -> "tuple[list[object], bool]":
+    reader = SittingReader(MARK, n_models=2, identity="11:22:33")
+    told: list[object] = []
+    try:
+        for each in reader.read(_lines(stream)):
+            told.append(
+                (each.index, each.output, each.status, each.before, each.after)
+                if isinstance(each, Ran)
+                else each
+            )
+    except ToolChanged:
+        told.append("changed")
+    return told, reader.is_done
+
+
+WHOLE = [
+    Conditions(battery_percent=80),
+    Running(0),
+    (0, FIRST[0], 0, KNOWN, Clock(now_khz=2_841_600, most_khz=2_841_600)),
+    Running(1),
+    (1, "", 137, UNKNOWN, UNKNOWN),
+    Conditions(battery_percent=79),
+]
+
+
+def test_a_whole_sitting_is_read() -> None:
+    assert _told(TEXT.encode()) == (WHOLE, True)
+
+
+def test_a_sitting_cut_off_anywhere_is_the_beginning_of_the_whole_one() -> None:
+    stream = TEXT.encode()
+    for end in range(len(stream)):
+        told, is_done = _told(stream[:end])
+        told = [each for each in told if each != "changed"]  # a line on the tool that is cut off
+        assert told == WHOLE[: len(told)], end
+        assert is_done == (end == len(stream) - 1)
+
+
+@pytest.mark.parametrize("n_lines", [1, 2, 3])
+def test_lines_that_are_lost_take_nothing_whole_with_them(n_lines: int) -> None:
+    lines = TEXT.splitlines(keepends=True)
+    for first in range(len(lines)):
+        told, _ = _told("".join(lines[:first] + lines[first + n_lines :]).encode())
+        for each in told:
+            if isinstance(each, tuple):  # tool's own lines may be missing: its reader finds out
+                index, output, status, _, _ = each
+                assert (index, status) in ((0, 0), (1, 137))
+                assert index == 1 or set(output.split("\n")) <= set(FIRST[0].split("\n"))
+
+
+@given(st.integers(0, len(TEXT) - 1), st.integers(1, 40), st.integers(0, 2**32))
+def test_noise_never_moves_a_result_to_another_model(first: int, length: int, seed: int) -> None:
+    noise = random.Random(seed).randbytes(length)
+    stream = TEXT.encode()
+    told, _ = _told(stream[:first] + noise + stream[first + length :])
+    results = [each for each in told if isinstance(each, tuple)]
+    assert [each[0] for each in results] in ([], [0], [1], [0, 1])
+    for index, _, status, *_ in results:
+        assert status == (0, 137)[index]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "model 2 .",
+        "model -1 .",
+        "model \u00b2 .",
+        "model x .",
+        "model .",
+        "exit 0 0 .",
+        "exit 0 256 .",
+        "exit \u00b2 \u00b2 .",
+        "clock \u00b2/\u00b2 .",
+        "told .",
+        "tool 11:22:33 .",
+        "anything .",
+        ".",
+        "",
+    ],
+)
+def test_a_line_out_of_place_says_nothing(line: str) -> None:
+    assert _told(f"{MARK} {line}\n".encode()) == ([], False)
+
+
+def test_conditions_with_another_tool_or_none_are_not_believed() -> None:
+    for identity in ("11:22:34", "", "11:22:33 11:22:33"):
+        stream = TEXT.replace("tool 11:22:33", f"tool {identity}").encode()
+        assert _told(stream) == (["changed"], False)
+
+
+def test_marks_of_another_sitting_are_output() -> None:
+    stream = TEXT.replace(MARK, "mnaslat-0000000000000000").encode()
+    assert _told(stream) == ([], False)
+
+
+# --- on a phone
+
+
+@pytest.fixture
+def tool(phone: Phone, phone_benchmark_model: Path) -> Installed:
+    phone.set_benchmark(mode="sleep", sleep_ms=1.0)
+    sha256 = hashlib.sha256(phone_benchmark_model.read_bytes()).hexdigest()
+    return install(Connection(phone.serial), Binary(phone_benchmark_model, sha256, "given"))
+
+
+MODELS = [model(signature) for signature in signatures(3)]
+
+
+def _sit(phone: Phone, tool: Installed, models: Sequence[bytes] = MODELS) -> list[object]:
+    command = f"{tool.path} --num_runs=2 --min_secs=0 --warmup_min_secs=0"
+    return list(sit(Connection(phone.serial), command, models, tool=tool, limit_s=5.0))
+
+
+def _order(told: Sequence[object]) -> list[object]:
+    return [
+        each.index if isinstance(each, Running) else (each.index, each.status)
+        for each in told
+        if isinstance(each, (Running, Ran))
+    ]
+
+
+def test_models_are_run_in_order_between_conditions(phone: Phone, tool: Installed) -> None:
+    told = _sit(phone, tool)
+    assert _order(told) == [0, (0, 0), 1, (1, 0), 2, (2, 0)]
+    assert isinstance(told[0], Conditions) and isinstance(told[-1], Conditions)
+    assert not phone.place(f"{FOLDER}/models").exists()
+
+
+def test_after_a_failure_the_first_model_runs_again(phone: Phone, tool: Installed) -> None:
+    phone.set_benchmark(fault="crash", fault_model=MODELS[1])
+    assert _order(_sit(phone, tool)) == [0, (0, 0), 1, (1, 139), 0, (0, 0), 2, (2, 0)]
+
+
+def test_a_model_that_hangs_is_killed(phone: Phone, tool: Installed) -> None:
+    phone.set_benchmark(fault="hang", fault_model=MODELS[1])
+    told = sit(Connection(phone.serial), tool.path, MODELS, tool=tool, limit_s=1.0)
+    ran = [each for each in told if isinstance(each, Ran) and each.index == 1]
+    assert [each.status for each in ran] == [137] and 0.9 < ran[0].seconds < 5.0
+
+
+def test_models_that_do_not_fit(phone: Phone, tool: Installed) -> None:
+    phone.fill_disk(leave_bytes=100_000)
+    with pytest.raises(NotUnpacked, match="No space left on device"):
+        _sit(phone, tool, [bytes(1_000_000)])
+
+
+def test_a_folder_that_cannot_be_entered(phone: Phone, tool: Installed) -> None:
+    phone.place(FOLDER).rename(phone.place(f"{FOLDER}-moved"))
+    with pytest.raises(ToolChanged, match=f"{FOLDER} on phone .* is gone"):
+        _sit(phone, tool)
+
+
+def test_a_tool_of_another_identity(phone: Phone, tool: Installed) -> None:
+    with pytest.raises(ToolChanged, match="changed, replaced or removed"):
+        _sit(phone, Installed(tool.path, "1:2:3"))
+
+
+def test_a_shell_that_is_killed_is_a_loss(phone: Phone, tool: Installed) -> None:
+    phone.set_benchmark(sleep_ms=10_000.0)
+    with pytest.raises(DeviceLost, match=r"ended from outside \(exit status 137\)"):
+        command = f"kill -KILL $$; {tool.path}"
+        list(sit(Connection(phone.serial), command, MODELS, tool=tool, limit_s=5.0))
+
+
+def test_what_an_earlier_sitting_left_running_is_ended(phone: Phone, tool: Installed) -> None:
+    """Its shell is gone, its tool is in a process group of its own."""
+    phone.set_benchmark(fault="hang", fault_model=MODELS[1])
+    tool_start = f"{FOLDER}/bin".encode()
+
+    def tools() -> list[int]:
+        return [
+            process
+            for process in phone.userland.processes()
+            if _command_line(process).startswith(tool_start)
+        ]
+
+    left = f"cd {FOLDER}; cat > bad; read -r a b c d e s rest < /proc/$$/stat; echo $s > running; "
+    left += f"timeout 1000 {tool.path} --graph=bad < /dev/null > /dev/null 2>&1 & sleep 0.1"
+    Connection(phone.serial).run(left, stdin=MODELS[1])
+    wait_until(tools)
+    (orphan,) = tools()
+    phone.set_benchmark(fault="none")
+    assert _order(_sit(phone, tool)) == [0, (0, 0), 1, (1, 0), 2, (2, 0)]
+    assert orphan not in tools()
+
+
+@pytest.mark.parametrize(
+    "content", ["", "0", "1", "; touch made", "$(touch made)", "99999999", "-1"]
+)
+def test_any_note_of_an_earlier_sitting_is_harmless(
+    phone: Phone, tool: Installed, content: str
+) -> None:
+    phone.place(f"{FOLDER}/running").write_text(content)
+    assert len(_order(_sit(phone, tool))) == 6
+    assert not phone.place(f"{FOLDER}/made").exists()
+
+
+def _command_line(process: int) -> bytes:
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:
+        return b""
