@@ -1,6 +1,7 @@
 """A sweep of a phone in software, to be disturbed: what it measures is known beforehand."""
 
 import hashlib
+import math
 import random
 import threading
 import time
@@ -86,7 +87,7 @@ class Sweeping:
             absence_limit_s=absence_limit_s,
         )
 
-    def sweep(self, **settings: Any) -> SweepResult:
+    def sweep(self, *, budget_s: float = math.inf, **settings: Any) -> SweepResult:
         """One command of ``mnaslat profile``; ``settings`` as for ``open``."""
 
         def note(text: str) -> None:
@@ -94,7 +95,13 @@ class Sweeping:
             self.on_notice(text)
 
         return sweep(
-            self.open(**settings), self.store, self.job, PLAN, seed=self.n_layers, on_notice=note
+            self.open(**settings),
+            self.store,
+            self.job,
+            PLAN,
+            budget_s=budget_s,
+            seed=self.n_layers,
+            on_notice=note,
         )
 
     def at_random(self, action: Callable[[], None]) -> None:

@@ -21,7 +21,7 @@ import adbutils
 import pytest
 
 from mnaslat.errors import ConfigurationMismatch, DeviceError
-from mnaslat.profiling.phone import connection, presence, sitting
+from mnaslat.profiling.phone import connection, fitness, presence, sitting
 from mnaslat.profiling.phone.preparing import FOLDER
 from tests.phone.adb_server import AdbServer
 from tests.phone.fixtures import PhoneBox
@@ -526,6 +526,37 @@ def test_an_undisturbed_sweep(
         sweeping.check(sweeping.sweep())
         assert sweeping.notices == []
         assert sweeping.phone.n_started == 2 * (40 + 1)  # and the sentinel's, one a sitting
+    finally:
+        sweeping.store.close()
+
+
+@pytest.mark.parametrize("wait", ["for a battery", "for a phone"])
+def test_waiting_ends_with_the_budget(
+    wait: str,
+    make_phone: PhoneBox,
+    server: AdbServer,
+    phone_benchmark_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module in (fitness, presence):
+        monkeypatch.setattr(module, "_SAY_AGAIN_S", 0.2)  # when a sweep looks at its clock
+    phone = make_phone()
+    sweeping = Sweeping(
+        phone,
+        server,
+        phone_benchmark_model,
+        tmp_path,
+        n_layers=40,
+        sleep_ms=5.0,
+        rng=random.Random(0),
+    )
+    if wait == "for a phone":
+        phone.unplug()
+    else:
+        phone.set_battery(percent=9, charging=True)
+    try:
+        assert sweeping.sweep(budget_s=0.5).n_left == 40
     finally:
         sweeping.store.close()
 
