@@ -6,7 +6,7 @@ Wrong arguments are a plain ``ValueError``. Everything a caller may want to catc
     ├── DeviceError            a device cannot be found, opened or kept
     │   └── DeviceLost         the connection to a phone broke; it may come back
     ├── WorkspaceError         the workspace cannot be read, written or locked
-    │   └── WorkspaceBusy      another process measures on the same device in this workspace
+    │   └── WorkspaceBusy      another process measures on the same device, or uses the same run
     ├── ConfigurationMismatch  two configurations would be mixed in one table or prediction
     ├── PredictorFileError     a predictor or table file is truncated, tampered with or too new
     └── SearchError            a search cannot start or go on

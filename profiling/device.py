@@ -1,6 +1,6 @@
 """What a device must offer."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -108,6 +108,9 @@ class Device(Protocol):
 
     def plan(self, kind: Subject) -> TimingPlan:
         """How long layers or networks are timed here."""
+
+    def remember(self, circumstances: Sequence[Mapping[str, str]]) -> None:
+        """Learn from the circumstances of earlier rounds, oldest first, what is usual here."""
 
     def measure(
         self, models: Iterable[Model], plan: TimingPlan

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from itertools import islice
@@ -70,6 +70,9 @@ class HostDevice:
     def plan(self, kind: Subject) -> TimingPlan:
         """How long layers or networks are timed here."""
         return LAYERS if kind == "layer" else NETWORKS
+
+    def remember(self, circumstances: Sequence[Mapping[str, str]]) -> None:
+        """Nothing is: this computer's conditions are recorded, not judged."""
 
     def measure(
         self, models: Iterable[Model], plan: TimingPlan

@@ -87,6 +87,7 @@ def sweep(
         WorkspaceError: If the store cannot be written.
     """
     run = _Run(device, store, job, plan, budget_s, on_progress, on_notice)
+    device.remember(store.circumstances(run.configuration))
     rng = np.random.default_rng(seed)
     while wave := run.next_wave():
         for number in range(1, plan.max_rounds + 1):

@@ -149,6 +149,20 @@ def parse_conditions(lines: Sequence[str]) -> Conditions:
     )
 
 
+def khz_by_core(text: str, cores: Sequence[int]) -> dict[int, int]:
+    """Read a clock as ``circumstances`` wrote it for these cores; what is damaged is left out.
+
+    >>> khz_by_core("2841600", (6, 7))
+    {6: 2841600, 7: 2841600}
+    >>> khz_by_core("0:1804800 7:2841600", ())
+    {0: 1804800, 7: 2841600}
+    """
+    if (same := _whole(text)) is not None:
+        return dict.fromkeys(cores, same)
+    pairs = re.findall(r"(?:^| )(\d{1,4}):(\d{1,9})(?= |$)", text, re.ASCII)
+    return {int(core): int(khz) for core, khz in pairs}
+
+
 def _battery(lines: Sequence[str]) -> dict[str, str]:
     """Android's battery service; the first of equal names, for makers append lists of their own."""
     battery: dict[str, str] = {}

@@ -1,6 +1,6 @@
 """A phone as a device: prepared, measured in sittings, guarded, waited for when it goes away."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 
 from mnaslat.data.locking import exclusive
@@ -11,6 +11,7 @@ from mnaslat.graph import Precision
 from mnaslat.profiling.device import Failure, Model, Notice
 from mnaslat.profiling.phone.binary import Binary
 from mnaslat.profiling.phone.binary_cache import default_cache_folder
+from mnaslat.profiling.phone.conditions import khz_by_core
 from mnaslat.profiling.phone.connection import Connection
 from mnaslat.profiling.phone.description import Description
 from mnaslat.profiling.phone.guard import Guard, GuardPolicy, Sentinel
@@ -89,6 +90,18 @@ class PhoneDevice:
     def plan(self, kind: Subject) -> TimingPlan:
         """How long layers or networks are timed here."""
         return LAYERS if kind == "layer" else NETWORKS
+
+    def remember(self, circumstances: Sequence[Mapping[str, str]]) -> None:
+        """Learn the highest clocks and the sentinel's first latencies of earlier rounds.
+
+        Otherwise a sweep that goes on while the phone is capped would take that for normal.
+        """
+        cores = self.cores or range(self.description.n_cores)
+        self.guard.remember(
+            khz_by_core(each["max_khz"], cores) for each in circumstances if "max_khz" in each
+        )
+        readings = [each["sentinel_ms"] for each in circumstances if "sentinel_ms" in each]
+        self.sentinel.remember(float(text) for text in dict.fromkeys(readings))
 
     def measure(
         self, models: Iterable[Model], plan: TimingPlan

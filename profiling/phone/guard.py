@@ -1,6 +1,6 @@
 """When a phone's conditions spoil latencies."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from statistics import median
 from typing import Literal
@@ -67,10 +67,17 @@ class Guard:
     def __init__(self, policy: GuardPolicy) -> None:
         self.policy = policy
         self._beginning = Conditions()
+        self._remembered_khz: dict[int, int] = {}
 
     def begin(self, conditions: Conditions) -> None:
         """Keep the conditions that a sweep begins in."""
         self._beginning = conditions
+
+    def remember(self, max_khz: Iterable[Mapping[int, int]]) -> None:
+        """Learn what cores were allowed in earlier rounds: the highest of each is the usual."""
+        for clocks in max_khz:
+            for core, khz in clocks.items():
+                self._remembered_khz[core] = max(khz, self._remembered_khz.get(core, 0))
 
     def problems(self, conditions: Conditions) -> tuple[Problem, ...]:
         """What speaks against measuring in these conditions; what is unknown never does."""
@@ -109,7 +116,10 @@ class Guard:
             yield Problem("throttled", text, waits=True)
 
     def _usual_khz(self, hardware_max_khz: Mapping[int, int]) -> dict[int, int]:
-        return {**hardware_max_khz, **self._beginning.max_khz}
+        usual_khz = {**hardware_max_khz, **self._beginning.max_khz}
+        for core, khz in self._remembered_khz.items():
+            usual_khz[core] = max(khz, self._beginning.max_khz.get(core, 0))
+        return usual_khz
 
     def _battery(self, now: Conditions) -> Iterator[Problem]:
         percent, least = now.battery_percent, self.policy.min_battery_percent
@@ -145,6 +155,11 @@ class Sentinel:
     def latencies_ms(self) -> tuple[float, ...]:
         """All that were added, in order."""
         return tuple(self._latencies_ms)
+
+    def remember(self, latencies_ms: Iterable[float]) -> None:
+        """Take earlier latencies as the first ones, unless some were added already."""
+        if not self._latencies_ms:
+            self._latencies_ms = [each for each in latencies_ms if each > 0][:_N_FIRST]
 
     def add(self, latency_ms: float) -> str | None:
         """Take one more latency; returns an alarm if it is far from the median of the first three.

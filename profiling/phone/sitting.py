@@ -28,7 +28,8 @@ _NO_FOLDER, _NOT_UNPACKED = 97, 98  # exit statuses of the script
 # have outlived both the connection and the shell, and would disturb this one; it is in a process
 # group of its own, which `timeout` makes. A number of another boot may be anybody's: only what has
 # our name in its command line is ended. Lines of the script end with a dot: one that was cut off
-# does not.
+# does not. The tool's errors go to a file first: it buffers its output, not its errors, so that in
+# one stream they would break its lines.
 _SCRIPT = """\
 mark={mark}; cores='{cores}'
 cd {folder} || exit {no_folder}
@@ -41,7 +42,8 @@ case $old in
 esac
 echo $session > running
 rm -rf models
-mkdir models && tar -x -f - -C models || exit {not_unpacked}
+mkdir models && tar -x -f - -C models && : > models/errors || exit {not_unpacked}
+exec 3>> models/errors
 {conditions}
 tell() {{
   echo "$mark conditions ."
@@ -59,9 +61,14 @@ clock() {{
 run() {{
   echo "$mark model $1 ."
   clock
-  timeout -s KILL {limit} {command} --graph=models/$1.tflite 2>&1 < /dev/null
+  timeout -s KILL {limit} {command} --graph=models/$1.tflite 2>&3 < /dev/null
   status=$?
   clock
+  if [ -s models/errors ]; then
+    echo "$mark errors ."
+    cat models/errors
+    : > models/errors
+  fi
   echo "$mark exit $1 $status ."
 }}
 tell
@@ -101,7 +108,7 @@ class Ran:
     """A model that the tool was run on."""
 
     index: int
-    output: str  # of the tool; its last line may be cut off
+    output: str  # of the tool, its errors first; its last line may be cut off
     status: int  # exit status; 137: killed
     seconds: float
     started: float  # by this computer's clock, in seconds since 1970
@@ -201,14 +208,16 @@ class SittingReader:
         """
         section, index, started_s, started = "", -1, 0.0, 0.0
         output: list[str] = []
+        errors: list[str] = []
         clocks: list[Clock] = []
         for line in lines:
             text, mark, said = line.partition(self._mark)
             if not mark:
-                (output if section else self.unexplained).append(f"{line}\n")
+                into = {"": self.unexplained, "errors": errors}.get(section, output)
+                into.append(f"{line}\n")
                 continue
             if text:  # the tool's last line had no end
-                output.append(text)
+                (errors if section == "errors" else output).append(text)
             *words, end = said.split() or [""]
             if end != ".":  # the line is cut off
                 section = ""
@@ -217,16 +226,18 @@ class SittingReader:
                 case ["model", number] if _below(number, self._n_models):
                     section, index = "model", int(number)
                     started_s, started = time.monotonic(), time.time()
-                    output, clocks = [], []
+                    output, errors, clocks = [], [], []
                     yield Running(index)
                 case ["clock", value] if section == "model":
                     clocks.append(_clock(value))
-                case ["exit", number, status] if section == "model":
+                case ["errors"] if section == "model":
+                    section = "errors"
+                case ["exit", number, status] if section in ("model", "errors"):
                     section = ""
                     if number == str(index) and _below(status, 256) and len(clocks) == 2:
                         yield Ran(
                             index=index,
-                            output="".join(output),
+                            output="".join([*errors, *(["\n"] if errors else []), *output]),
                             status=int(status),
                             seconds=time.monotonic() - started_s,
                             started=started,

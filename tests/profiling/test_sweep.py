@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -45,6 +45,9 @@ class FakeDevice:
 
     def plan(self, kind: Subject) -> TimingPlan:
         return PLAN
+
+    def remember(self, circumstances: Sequence[Mapping[str, str]]) -> None:
+        self.remembered = len(circumstances)
 
     def measure(
         self, models: Iterable[Model], plan: TimingPlan
@@ -204,6 +207,14 @@ def test_networks_are_stored_with_their_architectures(store: Store) -> None:
     job = Job(kind="network", signatures=(signature,), architectures={signature: architecture})
     sweep(FakeDevice(), store, job, PLAN)
     assert store.architectures([signature]) == {signature: architecture}
+
+
+def test_a_device_hears_of_the_circumstances_of_earlier_rounds(store: Store) -> None:
+    device = FakeDevice()
+    sweep(device, store, _job(STEADY), PLAN)
+    assert device.remembered == 0
+    sweep(device, store, _job(STEADY), PLAN)
+    assert device.remembered == 2
 
 
 def test_rounds_that_differ_by_the_clocks_resolution_are_settled(store: Store) -> None:

@@ -211,3 +211,19 @@ def test_a_core_is_capped_against_its_clock_at_the_beginning() -> None:
     assert guard.cap(4, 2_000_000) == "" and guard.cap(4, None) == ""
     assert guard.cap(4, 1_000_000) == "core 4 is capped at 1.0 of 2.0 GHz"
     assert guard.cap(5, 1_000_000) == ""  # nothing is known of it
+
+
+def test_earlier_rounds_say_what_clock_is_usual() -> None:
+    guard = Guard(GuardPolicy())
+    guard.remember([{7: 2_800_000}, {7: 2_400_000, 6: 2_000_000}])
+    capped = Conditions(max_khz={7: 2_000_000}, hardware_max_khz={7: 2_900_000})
+    guard.begin(capped)  # a sweep that goes on while the phone is hot
+    assert [each.text for each in guard.problems(capped)] == ["core 7 is capped at 2.0 of 2.8 GHz"]
+    assert guard.problems(Conditions(max_khz={7: 2_800_000})) == ()
+
+
+def test_earlier_rounds_say_what_the_sentinel_takes() -> None:
+    sentinel = Sentinel(GuardPolicy())
+    sentinel.remember([5.0, 5.1, 4.9, 9.0])
+    assert sentinel.add(5.2) is None
+    assert sentinel.add(7.0) is not None

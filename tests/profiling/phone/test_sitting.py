@@ -153,6 +153,24 @@ def test_conditions_with_another_tool_or_none_are_not_believed() -> None:
         assert _told(stream) == (["changed"], False)
 
 
+def test_errors_stand_before_output_and_complete_none_of_its_lines() -> None:
+    clock = f"{MARK} clock / .\n"
+    stream = (
+        f"{MARK} model 0 .\n{clock}avg=2.9{clock}{MARK} errors .\nERROR: it\nhas no end"
+        f"{MARK} exit 0 1 .\n"
+    )
+    told, _ = _told(stream.encode())
+    assert [each[1] for each in told if isinstance(each, tuple)] == [
+        "ERROR: it\nhas no end\navg=2.9"
+    ]
+
+
+def test_errors_of_the_tool_do_not_break_its_lines(phone: Phone, tool: Installed) -> None:
+    (first, *_) = (each for each in _sit(phone, tool) if isinstance(each, Ran))
+    delegated = "Replacing 1 out of 1 node(s)"  # the real tool says this as an error
+    assert first.output.index(delegated) < first.output.index("count=")
+
+
 def test_marks_of_another_sitting_are_output() -> None:
     stream = TEXT.replace(MARK, "mnaslat-0000000000000000").encode()
     assert _told(stream) == ([], False)
