@@ -2,7 +2,8 @@
 
 What is real: the adb server, the protocol, Android's shell and tools, and every latency that stands
 under "journey" (LiteRT runs the models on this computer's processor). No phone hung on this
-computer. Takes about half an hour on two idle cores.
+computer. Takes about forty minutes on two idle cores. Each part's results stay in
+``bench-workspace``, so that an interrupted run goes on; delete the folder for a fresh one.
 """
 
 import json
@@ -13,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from _results import Result, write_results
 
 from mnaslat.data.store import Store
 
+KEPT = ROOT / "bench-workspace"
 _SLEEP_MS = 150.0
 _SEEDS = (10, 11)
 _N_EVALUATION = 20
@@ -130,7 +133,7 @@ def journey(folder: Path) -> list[Result]:
     ]  # fmt: skip
 
 
-def faults() -> list[Result]:
+def faults(folder: Path) -> list[Result]:
     """The fault suite: sweeps of 200 layers, three seeds for each fault."""
     command = [sys.executable, "-m", "pytest", "-q", "-m", "slow", "-p", "no:cacheprovider",
                "tests/profiling/phone/test_faults.py"]  # fmt: skip
@@ -150,12 +153,17 @@ def faults() -> list[Result]:
 
 
 def main() -> None:
-    """Run everything and write the results."""
+    """Run each part unless an interrupted run has its results already, and write them all."""
     results: list[Result] = []
-    for part in (overhead, side_by_side, journey):
-        with tempfile.TemporaryDirectory() as folder:
-            results += part(Path(folder))
-    write_results("phone", results + faults())
+    for part in (overhead, side_by_side, journey, faults):
+        kept = KEPT / f"phone-{part.__name__}.json"
+        if not kept.exists():
+            with tempfile.TemporaryDirectory() as folder:
+                found = part(Path(folder))
+            KEPT.mkdir(exist_ok=True)
+            kept.write_text(json.dumps([asdict(each) for each in found]), encoding="utf-8")
+        results += [Result(**each) for each in json.loads(kept.read_text(encoding="utf-8"))]
+    write_results("phone", results)
 
 
 if __name__ == "__main__":

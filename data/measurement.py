@@ -18,7 +18,7 @@ from mnaslat.graph import Precision
 class Configuration:
     """All that must be equal for two latencies to be compared."""
 
-    device: str  # for people and the command line: "host" or a phone's serial
+    device: str  # for people and the command line: "host", or a phone's model and a hash
     fingerprint: str  # model, SoC and build of the device, without anything personal
     precision: Precision = "fp32"
     threads: int = 1

@@ -2,13 +2,13 @@
 
 Each round is committed as soon as it is known, so that a sweep killed at any moment loses at most
 the models being timed at that moment. Schema versions: 1, the first; 2, statistics of rounds whose
-raw runs are not told, memory, and the journal of events.
+raw runs are not told, memory, and the journal of events; 3, how many rounds an event repeated.
 """
 
 import json
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from mnaslat.errors import WorkspaceError
 
 Subject = Literal["layer", "network"]
 
-_SCHEMA_VERSION = 2
+_SCHEMA_VERSION = 3
 _SCHEMA = (
     """CREATE TABLE IF NOT EXISTS configurations (
     id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, content TEXT NOT NULL, created REAL NOT NULL
@@ -49,7 +49,7 @@ _SCHEMA = (
 )""",
     """CREATE TABLE IF NOT EXISTS events (
     id INTEGER PRIMARY KEY, configuration INTEGER NOT NULL REFERENCES configurations(id),
-    happened REAL NOT NULL, text TEXT NOT NULL
+    happened REAL NOT NULL, text TEXT NOT NULL, n_repeated INTEGER NOT NULL DEFAULT 0
 )""",
 )
 
@@ -60,6 +60,7 @@ class Event:
 
     happened: float  # seconds since 1970
     text: str
+    n_repeated: int = 0  # rounds that were measured again because of it
 
 
 class Store:
@@ -140,22 +141,23 @@ class Store:
         )
         return {str(row[0]): str(row[1]) for row in rows}
 
-    def add_event(self, configuration: Configuration, text: str) -> None:
+    def add_event(self, configuration: Configuration, text: str, n_repeated: int = 0) -> None:
         """Note something in the journal of a configuration."""
         with self._errors(), self._connection as connection:
             connection.execute(
-                "INSERT INTO events (configuration, happened, text) VALUES (?, ?, ?)",
-                (self._configuration_id(configuration), time.time(), text),
+                "INSERT INTO events (configuration, happened, text, n_repeated) "
+                "VALUES (?, ?, ?, ?)",
+                (self._configuration_id(configuration), time.time(), text, n_repeated),
             )
 
     def events(self, configuration: Configuration) -> list[Event]:
         """The journal of a configuration, oldest first."""
         rows = self._read(
-            "SELECT happened, text FROM events e JOIN configurations c ON c.id = e.configuration "
-            "WHERE c.key = ? ORDER BY e.id",
+            "SELECT happened, text, n_repeated FROM events e "
+            "JOIN configurations c ON c.id = e.configuration WHERE c.key = ? ORDER BY e.id",
             (configuration.key,),
         )
-        return [Event(float(happened), str(text)) for happened, text in rows]
+        return [Event(float(happened), str(text), int(n)) for happened, text, n in rows]
 
     def measurements(self, configuration: Configuration, kind: Subject) -> dict[str, Measurement]:
         """Everything measured in one configuration, by signature, in the order of measuring."""
@@ -196,6 +198,23 @@ class Store:
             (configuration.key,),
         )
         return [json.loads(row[0]) for row in rows]
+
+    def distinct_circumstances(
+        self, configuration: Configuration, names: Sequence[str]
+    ) -> list[dict[str, str]]:
+        """Some circumstances of the rounds that have any of them, each combination once."""
+        columns = ", ".join("json_extract(circumstances, ?)" for _ in names)
+        places = ", ".join(str(place + 1) for place in range(len(names)))
+        rows = self._read(
+            f"SELECT {columns} FROM rounds r JOIN configurations c ON c.id = r.configuration "
+            f"WHERE c.key = ? GROUP BY {places} ORDER BY min(r.measured), min(r.number)",
+            (*(f"$.{name}" for name in names), configuration.key),
+        )
+        told = (zip(names, row, strict=True) for row in rows)
+        combinations = (
+            {name: str(text) for name, text in each if text is not None} for each in told
+        )
+        return [each for each in combinations if each]
 
     def rounds(self, configuration: Configuration, signature: str) -> list[Round]:
         """The raw rounds of one layer or network, with their circumstances."""
@@ -242,6 +261,10 @@ class Store:
                 connection.execute(statement)
             if version == 1:
                 _move_rounds_of_version_1(connection)
+            if version == 2:
+                connection.execute(
+                    "ALTER TABLE events ADD COLUMN n_repeated INTEGER NOT NULL DEFAULT 0"
+                )
             connection.execute(f"PRAGMA user_version={_SCHEMA_VERSION}")
 
     def _configuration_id(self, configuration: Configuration) -> int:

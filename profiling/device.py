@@ -39,6 +39,7 @@ class Notice:
     """Something a person should know: a wait until the phone is cool, a lost connection."""
 
     text: str
+    n_repeated: int = 0  # rounds that are measured again because of it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +50,9 @@ class DeviceSettings:
     cores: str = ""  # any, core numbers such as 4,5, or a phone's big, mid or little ones
     delegate: str = ""  # what runs the model: xnnpack, gpu, nnapi or none
     runtime: str = ""  # as in the configuration that is to be continued
+    measured: tuple[Configuration, ...] = ()  # last at the end; a phone goes on with their tool
     benchmark_binary: Path | None = None  # the tool to run on a phone
-    guard: Mapping[str, float] = field(default_factory=dict)  # changes to ``GuardPolicy``
+    guard: str = ""  # changes to ``GuardPolicy``, as its ``parse`` reads them
     on_download: Callable[[int, int], None] = lambda n_bytes, total: None  # total 0: not known
 
 
@@ -110,7 +112,10 @@ class Device(Protocol):
         """How long layers or networks are timed here."""
 
     def remember(self, circumstances: Sequence[Mapping[str, str]]) -> None:
-        """Learn from the circumstances of earlier rounds, oldest first, what is usual here."""
+        """Learn what is usual here from earlier rounds' clocks and sentinel, oldest first.
+
+        Equal ones are given once.
+        """
 
     def measure(
         self, models: Iterable[Model], plan: TimingPlan

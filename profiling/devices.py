@@ -40,14 +40,20 @@ def known_as(name: str) -> str | None:
     return None
 
 
-def open_device(name: str, settings: DeviceSettings) -> Device:
+def open_device(
+    name: str,
+    settings: DeviceSettings,
+    on_trouble: Callable[[str], None] = lambda text: None,
+) -> Device:
     """The device of that name, or without one the only phone, else the host.
+
+    ``on_trouble`` is told where the host is taken because phones cannot be seen.
 
     Raises:
         DeviceError: If there is none such, it cannot be used, or there are several phones.
         ValueError: If it has not what the settings ask for.
     """
-    chosen = name or _default()
+    chosen = name or _default(on_trouble)
     for kind in _kinds():
         device = kind.open(chosen, settings)
         if device is not None:
@@ -68,14 +74,19 @@ def _kinds() -> Iterator[DeviceKind]:
     yield PhoneKind()
 
 
-def _default() -> str:
+def _default(on_trouble: Callable[[str], None]) -> str:
     # As every tool for Android understands it.
     if os.environ.get("ANDROID_SERIAL"):
         return os.environ["ANDROID_SERIAL"]
-    phones = [found.name for found in find_devices() if found.kind != HOST]
+    unseen: list[str] = []
+    phones = [found.name for found in find_devices(unseen.append) if found.kind != HOST]
     if len(phones) > 1:
         raise DeviceError(
             f"Several phones are connected: {', '.join(phones)}. Choose one with --device, or this "
             "computer with --device host."
         )
-    return phones[0] if phones else HOST
+    if phones:
+        return phones[0]
+    for reason in unseen:
+        on_trouble(f"Phones cannot be seen: {reason.rstrip('.')}; measuring on this computer.")
+    return HOST

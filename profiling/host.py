@@ -121,6 +121,16 @@ class HostKind:
         """
         if name != "host":
             return None
+        for option, is_given in (
+            ("--benchmark-binary", settings.benchmark_binary is not None),
+            ("--guard", settings.guard),
+        ):
+            if is_given:
+                raise ValueError(
+                    f"{option} is for phones, and no phone is measured here. Name one with "
+                    "--device (`mnaslat devices` lists them), or leave the option out to measure "
+                    "on this computer."
+                )
         if settings.delegate not in ("", "xnnpack"):
             raise ValueError(f"The host runs models with xnnpack, not {settings.delegate!r}.")
         cores = settings.cores or "any"

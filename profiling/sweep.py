@@ -16,6 +16,8 @@ from mnaslat.profiling.device import Device, Failure, Model, Notice
 from mnaslat.profiling.plan import TimingPlan
 from mnaslat.tflite import write_tflite
 
+_REMEMBERED = ("max_khz", "sentinel_ms")  # of earlier rounds, for the device
+
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
@@ -87,7 +89,7 @@ def sweep(
         WorkspaceError: If the store cannot be written.
     """
     run = _Run(device, store, job, plan, budget_s, on_progress, on_notice)
-    device.remember(store.circumstances(run.configuration))
+    device.remember(store.distinct_circumstances(run.configuration, _REMEMBERED))
     rng = np.random.default_rng(seed)
     while wave := run.next_wave():
         for number in range(1, plan.max_rounds + 1):
@@ -180,7 +182,7 @@ class _Run:
         try:
             for told in outcomes:
                 if isinstance(told, Notice):
-                    self.store.add_event(self.configuration, told.text)
+                    self.store.add_event(self.configuration, told.text, told.n_repeated)
                     self.on_notice(told.text)
                     if self.out_of_time:
                         return

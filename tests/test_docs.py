@@ -1,8 +1,9 @@
-"""What README shows is run."""
+"""What README shows is run, and the figures and options in docs are those of the code."""
 
 import re
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,14 @@ import numpy as np
 from mnaslat.data.measurement import Configuration
 from mnaslat.data.table import LatencyTable, Row
 from mnaslat.predictors import CalibratedPredictor, TablePredictor, save_predictor
+from mnaslat.profiling.phone.device import LAYERS, NETWORKS
+from mnaslat.profiling.phone.guard import GuardPolicy
 from mnaslat.space import load_space
 
 README = (Path(__file__).resolve().parent.parent / "README.md").read_text(encoding="utf-8")
+
+
+PHONES = (Path(__file__).resolve().parent.parent / "docs" / "phones.md").read_text(encoding="utf-8")
 
 
 def _python_blocks() -> list[str]:
@@ -58,3 +64,38 @@ def test_the_make_targets_that_readme_names_exist() -> None:
     makefile = (Path(__file__).resolve().parent.parent / "Makefile").read_text(encoding="utf-8")
     for target in re.findall(r"`?make ([\w-]+)", README):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_the_limits_of_the_guard_are_documented_as_they_are() -> None:
+    (section,) = re.findall(r"## The guard\n(.*?)\n## ", PHONES, re.DOTALL)
+    section = re.sub(r"`--guard [^`]*`", "", section)  # an example
+    told = dict(re.findall(r"`([a-z-]+)=([\d.]+)`", section))
+    limits = {name.replace("_", "-"): value for name, value in asdict(GuardPolicy()).items()}
+    assert {name: float(text) for name, text in told.items()} == limits
+
+
+def test_the_documented_example_of_a_guard_is_read() -> None:
+    (example,) = re.findall(r"`--guard ([a-z-]+=\d[^`]*)`", PHONES)
+    assert GuardPolicy.parse(example).changes == example
+
+
+def test_the_rounds_of_phones_are_documented_as_they_are() -> None:
+    text = " ".join(PHONES.split())
+    (told,) = re.findall(
+        r"timed for (\d+) ms a round and networks for (\d+) ms, "
+        r"in (\w+) to (\w+) \((\w+) to (\w+)\)",
+        text,
+    )
+    words = {"two": 2, "three": 3, "five": 5, "six": 6}
+    assert [int(each) for each in told[:2]] == [LAYERS.round_ms, NETWORKS.round_ms]
+    planned = [LAYERS.n_rounds, LAYERS.max_rounds, NETWORKS.n_rounds, NETWORKS.max_rounds]
+    assert [words[each] for each in told[2:]] == planned
+
+
+def test_every_option_that_the_page_on_phones_names_exists() -> None:
+    of_measuring = _help("profile")
+    for quoted in re.findall(r"`([^`]+)`", PHONES.replace("python -m tests.phone --folder", "")):
+        command = re.match(r"mnaslat (\w+)", quoted)
+        shown = _help(command[1]) if command else of_measuring
+        for option in re.findall(r"--[\w-]+", quoted):
+            assert option in shown, f"{quoted}: no {option}"

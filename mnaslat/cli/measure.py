@@ -64,7 +64,7 @@ def profile(
 
     Example: mnaslat profile --budget 10m
     """
-    from mnaslat.cli.setup import check_same_device, profile_space, read_table
+    from mnaslat.cli.setup import check_same_device, measured_in, profile_space, read_table
     from mnaslat.units import format_duration, parse_duration_s
 
     with usage("--budget"):
@@ -76,6 +76,7 @@ def profile(
         threads=threads,
         cores=cores,
         delegate=delegate,
+        measured=() if new_table else measured_in(place, "fp32"),
         binary=benchmark_binary,
         guard=guard,
     )
@@ -133,7 +134,7 @@ def calibrate(
 
     Example: mnaslat calibrate --models 20
     """
-    from mnaslat.cli.setup import calibrate_predictor, check_same_device
+    from mnaslat.cli.setup import calibrate_predictor, check_same_device, measured_in
 
     _only_fp32(precision)
     place = open_workspace(workspace)
@@ -142,6 +143,7 @@ def calibrate(
         threads=threads,
         cores=cores,
         delegate=delegate,
+        measured=measured_in(place, "fp32"),
         binary=benchmark_binary,
         guard=guard,
     )
@@ -191,7 +193,7 @@ def evaluate(
     Example: mnaslat evaluate --models 30
     """
     from mnaslat.cli.evaluation import evaluate_predictor
-    from mnaslat.cli.setup import find_predictor
+    from mnaslat.cli.predictors import find_predictor
 
     place = open_workspace(workspace)
     found, path = find_predictor(place, predictor, device)
@@ -235,6 +237,7 @@ def validate(
 
     place = open_workspace(workspace)
     found = find_run(place, run, space)
+    found.candidates()  # a run that cannot be read is refused before a device is asked for
     target = open_device_of(
         found.predictor.configuration, device, binary=benchmark_binary, guard=guard
     )

@@ -135,7 +135,7 @@ def predict(
 
     Example: mnaslat predict mnasnet-a1 mobilenet-v2
     """
-    from mnaslat.cli.setup import find_predictor
+    from mnaslat.cli.predictors import find_predictor
 
     found, path = find_predictor(open_workspace(workspace), predictor)
     from_space = open_space(space, resolution=resolution or 224)

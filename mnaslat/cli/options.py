@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mnaslat.profiling.phone.delegates import DELEGATES
+
 if TYPE_CHECKING:
     from mnaslat.architecture import Architecture
     from mnaslat.data.measurement import Configuration
@@ -51,16 +53,23 @@ CoresOption = Annotated[
         "any. A phone's big ones if left out.",
     ),
 ]
+_DELEGATES = ", ".join(
+    f"{name} ({delegate.help})" if delegate.help else name for name, delegate in DELEGATES.items()
+)
 DelegateOption = Annotated[
     str,
-    typer.Option("--delegate", help="What runs models: xnnpack (CPU); on phones also gpu, nnapi."),
+    typer.Option(
+        "--delegate",
+        help=f"What runs models on a phone: {_DELEGATES}. xnnpack if left out; the host has no "
+        "other.",
+    ),
 ]
 BinaryOption = Annotated[
     Path | None,
     typer.Option(
         "--benchmark-binary",
-        help="benchmark_model for the phone; remembered. The one used last, or the published one "
-        "if left out.",
+        help="benchmark_model for the phone; remembered. If left out, the one that the phone's "
+        "table was measured with, else the one used last, else the published one.",
     ),
 ]
 GuardOption = Annotated[
@@ -109,40 +118,39 @@ def open_device(
     cores: str = "",
     delegate: str = "",
     runtime: str = "",
+    measured: "tuple[Configuration, ...]" = (),
     binary: Path | None = None,
     guard: str = "",
 ) -> "Device":
     """The device of that name; a usage error where it has not what is asked for.
 
+    ``measured`` are configurations of the workspace: a phone goes on with the tool of its own.
+
     Raises:
         DeviceError: If it is not there or cannot be used.
     """
-    from mnaslat.cli.progress import download_progress
+    from mnaslat.cli.progress import download_progress, say
     from mnaslat.profiling import devices
     from mnaslat.profiling.device import DeviceSettings
+    from mnaslat.profiling.phone.guard import GuardPolicy
 
     with usage("--guard"):
-        changes = _read_guard(guard) if guard else {}
+        GuardPolicy.parse(guard)
     with download_progress() as on_download, usage("device"):
-        device = devices.open_device(
+        return devices.open_device(
             name,
             DeviceSettings(
                 threads=threads,
                 cores=cores,
                 delegate=delegate,
                 runtime=runtime,
+                measured=measured,
                 benchmark_binary=binary,
-                guard=changes,
+                guard=guard,
                 on_download=on_download,
             ),
+            on_trouble=say,
         )
-    with usage("--benchmark-binary" if binary else "--guard"):
-        if device.name == devices.HOST and (binary or guard):
-            raise ValueError(
-                "It is for phones, and no phone is measured here. Name one with --device (`mnaslat "
-                "devices` lists them), or leave the option out to measure on this computer."
-            )
-    return device
 
 
 def open_device_of(
@@ -174,22 +182,6 @@ def open_device_of(
     )
     configuration.require(device.configuration(configuration.precision), f"Device {device.name}")
     return device
-
-
-def _read_guard(text: str) -> dict[str, float]:
-    from mnaslat.profiling.phone.discovery import guard_policy
-
-    changes: dict[str, float] = {}
-    for part in filter(None, text.split(",")):
-        key, equals, value = part.partition("=")
-        if not equals:
-            raise ValueError(f"{part!r} is not NAME=NUMBER.")
-        try:
-            changes[key.strip().replace("-", "_")] = float(value)
-        except ValueError:
-            raise ValueError(f"{value!r} is not a number, in {part!r}.") from None
-    guard_policy(changes)  # checks them before anything is asked of a phone
-    return changes
 
 
 def open_space(

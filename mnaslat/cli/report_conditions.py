@@ -6,6 +6,7 @@ is only passed on.
 
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from statistics import median
@@ -18,9 +19,9 @@ from mnaslat.profiling.phone.guard import GuardPolicy
 
 _MAX_ENTRIES = 200  # of the journal
 _MAX_TEXT = 1000  # characters of an entry
+_MAX_NAME = 60  # characters of a zone's name
 _MAX_POINTS = 1500  # of the chart
 _N_FIRST = 3  # readings of the sentinel that later ones are compared with, as when measuring
-_REPEATED = re.compile(r": a round is repeated: |; (?P<n>[0-9]{1,9}) rounds will be repeated;")
 _WORST: Mapping[str, Callable[[Iterable[float]], float]] = {
     "hottest_c": max,
     "battery_c": max,
@@ -51,7 +52,7 @@ def conditions_section(store: Store, configuration: Configuration) -> Conditions
     return ConditionsSection(
         summary=tuple(_summary(rounds, points, events, n_together)),
         points=merged,
-        alarm_change=GuardPolicy().sentinel_drift,
+        alarm_change=_alarm_change(rounds),
         journal=tuple(
             JournalEntry(happened=event.happened, text=_shortened(event.text))
             for event in events[-_MAX_ENTRIES:]
@@ -139,11 +140,11 @@ def _summary(
     yield f"{counted}."
     yield from _repeats(rounds, events)
     if hottest_c := _known(points, "hottest_c"):
-        yield f"The hottest zone of the processor was at {_range(hottest_c, '.0f')} °C."
+        yield f"The hottest zone{_zone(rounds)} was at {_range(hottest_c, '.0f')} °C."
     if statuses := [s for each in rounds if (s := _number(each, "thermal_status")) is not None]:
         yield f"Android's thermal status was never above {max(statuses):.0f} (of 6)."
     if battery_percent := _known(points, "battery_percent"):
-        yield f"The battery was at {_range(battery_percent, '.0f')} %."
+        yield f"The battery was at {_range(battery_percent, '.0f')} %{_charging(rounds)}."
     if clock_ghz := _known(points, "clock_ghz"):
         yield f"The measured core was clocked at {_range(clock_ghz, '.2f')} GHz."
     if load := _known(points, "load"):
@@ -160,13 +161,7 @@ def _summary(
 
 def _repeats(rounds: Sequence[_Circumstances], events: Sequence[Event]) -> Iterator[str]:
     """How many rounds were taken again, and why; hosts tell nothing of the kind."""
-    n_repeated, was_waiting = 0, False
-    for event in events:
-        found = _REPEATED.search(event.text)
-        is_waiting = found is not None and found["n"] is not None
-        if found and not (is_waiting and was_waiting):  # a long wait is told again and again
-            n_repeated += int(found["n"] or 1)
-        was_waiting = is_waiting
+    n_repeated = sum(event.n_repeated for event in events)
     attempts = [a for each in rounds if (a := _number(each, "attempts")) is not None]
     if n_repeated:
         were = "round was" if n_repeated == 1 else "rounds were"
@@ -175,6 +170,27 @@ def _repeats(rounds: Sequence[_Circumstances], events: Sequence[Event]) -> Itera
         yield "None had to be repeated because of the device's conditions."
     if n_retried := sum(each > 1 for each in attempts):
         yield f"{n_retried:,} succeeded only after the tool had failed on the model before."
+
+
+def _zone(rounds: Sequence[_Circumstances]) -> str:
+    """The one that was the hottest most often: of the processor, where its zones are known."""
+    zones = Counter(each["hottest_zone"] for each in rounds if each.get("hottest_zone"))
+    return f" ({zones.most_common(1)[0][0][:_MAX_NAME]})" if zones else ""
+
+
+def _charging(rounds: Sequence[_Circumstances]) -> str:
+    told = {each["charging"] for each in rounds if each.get("charging") in ("yes", "no")}
+    if len(told) == 2:
+        return ", charging at times"
+    return {"yes": ", charging", "no": ", not charging"}["".join(told)] if told else ""
+
+
+def _alarm_change(rounds: Sequence[_Circumstances]) -> float:
+    """Of the policy that the last round was measured with."""
+    try:
+        return GuardPolicy.parse(rounds[-1].get("guard", "")).sentinel_drift
+    except ValueError:  # written by another version
+        return GuardPolicy().sentinel_drift
 
 
 def _figures(point: ConditionPoint) -> list[float]:

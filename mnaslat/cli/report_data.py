@@ -99,7 +99,7 @@ class ConditionPoint:
     """How a device was doing at one moment of measuring; None: not known."""
 
     happened: float  # seconds since 1970
-    hottest_c: float | None = None  # of the processor's thermal zones
+    hottest_c: float | None = None  # of the processor's thermal zones, if any is known as such
     battery_c: float | None = None
     battery_percent: float | None = None
     clock_ghz: float | None = None  # of the measured core

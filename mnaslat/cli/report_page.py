@@ -20,14 +20,13 @@ from mnaslat.cli.report_charts import (
     N_SLOWEST,
     by_latency,
     compared_points,
-    conditions_chart,
     front_chart,
     latency_chart,
     placed_points,
     reward_chart,
-    shows_sentinel,
     slowest_chart,
 )
+from mnaslat.cli.report_condition_charts import conditions_chart, shows_sentinel
 from mnaslat.cli.report_data import LatencyPoint, ReportPage, TableSection, Winner
 from mnaslat.cli.report_format import (
     finite,

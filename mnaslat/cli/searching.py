@@ -154,10 +154,16 @@ class _Reach:
 def _predictor_path(
     workspace: "Workspace", path: Path | None, reach: "_Reach", space: Any, seed: int
 ) -> Path:
-    from mnaslat.cli.setup import find_predictor, make_quick_predictor, newest_predictor
+    from mnaslat.cli.predictors import find_predictor, newest_predictor
+    from mnaslat.cli.setup import make_quick_predictor, measured_in
 
     if path is None and newest_predictor(workspace, reach.device) is None:
-        device = open_device(reach.device, binary=reach.binary, guard=reach.guard)
+        device = open_device(
+            reach.device,
+            measured=measured_in(workspace, "fp32"),
+            binary=reach.binary,
+            guard=reach.guard,
+        )
         return make_quick_predictor(workspace, device, space, seed)[1]
     return find_predictor(workspace, path, reach.device)[1]
 

@@ -1,8 +1,6 @@
-"""Steps that several commands take: profile a space, calibrate on networks, find a predictor."""
+"""Steps that several commands take: profile a space, measure networks, calibrate on them."""
 
 import math
-import re
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,15 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mnaslat.architecture import Architecture
+from mnaslat.cli.predictors import store_predictor
 from mnaslat.cli.progress import progress, say, silence
 from mnaslat.data.measurement import Configuration
 from mnaslat.data.store import Store
 from mnaslat.data.table import LatencyTable
 from mnaslat.data.workspace import Workspace
-from mnaslat.errors import ConfigurationMismatch, DeviceError, MnaslatError, PredictorFileError
+from mnaslat.errors import ConfigurationMismatch, DeviceError, MnaslatError
 from mnaslat.graph import Graph, Precision
 from mnaslat.lowering import lower
-from mnaslat.predictors import CalibratedPredictor, TablePredictor, load_predictor, save_predictor
+from mnaslat.predictors import CalibratedPredictor, TablePredictor
 from mnaslat.predictors.kernel_model import MIN_LAYERS
 from mnaslat.profiling.ordering import most_useful_first
 from mnaslat.profiling.plan import TimingPlan
@@ -43,6 +42,14 @@ class MeasuredNetworks:
     round_min_ms: tuple[tuple[float, ...], ...]
 
 
+def measured_in(workspace: Workspace, precision: Precision) -> tuple[Configuration, ...]:
+    """The configurations of a workspace in a precision, the one measured in last at the end."""
+    store = workspace.store()
+    known = store.configurations()
+    store.close()
+    return tuple(each for each in known if each.precision == precision)
+
+
 def check_same_device(workspace: Workspace, device: "Device", precision: Precision) -> None:
     """Refuse to start a second table unasked, because the phone or its tool was updated.
 
@@ -51,12 +58,9 @@ def check_same_device(workspace: Workspace, device: "Device", precision: Precisi
             setting, from before it changed, and none of now.
     """
     now = device.configuration(precision)
-    store = workspace.store()
-    known = store.configurations()
-    store.close()
     before = [
         each
-        for each in known
+        for each in measured_in(workspace, precision)
         if replace(each, fingerprint=now.fingerprint, runtime=now.runtime) == now
     ]
     if before and now not in before:
@@ -199,49 +203,6 @@ def calibration_networks(
     places = ((np.arange(n) + 0.5) / n * len(candidates)).astype(int)
     chosen = np.argsort(weights, kind="stable")[places]
     return [candidates[index] for index in rng.permutation(chosen)]
-
-
-def store_predictor(workspace: Workspace, predictor: CalibratedPredictor) -> Path:
-    """Save a predictor under a name that says what it predicts, as the workspace's newest."""
-    configuration = predictor.configuration
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    name = f"{configuration.device}-{configuration.precision}-t{configuration.threads}-{stamp}"
-    path = workspace.predictors / f"{name}.mnaslat"
-    save_predictor(predictor, path)
-    return path
-
-
-def newest_predictor(workspace: Workspace, device: str = "") -> Path | None:
-    """The predictor file written last, of the device with that serial or name if one is given."""
-    if not device:
-        return workspace.newest_predictor()
-    from mnaslat.profiling.devices import known_as
-
-    name = re.escape(known_as(device) or device)
-    of_device = re.compile(rf"{name}-(fp32|fp16|int8)-t\d+-\d+-\d+")  # see ``store_predictor``
-    found = [
-        path for path in workspace.predictors.glob("*.mnaslat") if of_device.fullmatch(path.stem)
-    ]
-    return max(found, key=lambda path: path.stat().st_mtime, default=None)
-
-
-def find_predictor(
-    workspace: Workspace, path: Path | None, device: str = ""
-) -> tuple[CalibratedPredictor, Path]:
-    """The predictor named, else the workspace's newest, of a device if one is given.
-
-    Raises:
-        PredictorFileError: If there is none or it cannot be read.
-        DeviceError: If the device is here but does not say what it is.
-    """
-    found = path or newest_predictor(workspace, device)
-    if found is None:
-        whose = f" of device {device!r}" if device else ""
-        raise PredictorFileError(
-            f"There is no predictor{whose} in workspace {workspace.path} yet. Make one with "
-            "`mnaslat profile` and `mnaslat calibrate`, or name a file with --predictor."
-        )
-    return load_predictor(found), found
 
 
 def make_quick_predictor(

@@ -19,7 +19,6 @@ PUBLISHED = "https://storage.googleapis.com/litert/binaries"
 _PLATFORMS = {"arm64-v8a": "android_arm64"}  # ABI -> the name under which it is published
 _MAX_BYTES = 200_000_000  # real ones have some ten million
 _PATIENCE = Patience()
-_VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+_-]*")
 _SHA256_PREFIX = re.compile(r"[0-9a-f]{12,64}")
 
 
@@ -30,12 +29,10 @@ class Binary:
     Attributes:
         path: Where it lies.
         sha256: Of its content, hexadecimal.
-        source: ``given``, ``cache`` or e.g. ``published 2.3.0``.
     """
 
     path: Path
     sha256: str
-    source: str
 
     @property
     def label(self) -> str:
@@ -50,14 +47,14 @@ def find_binary(
     sha256: str = "",
     cache: Path | None = None,
     published: str = PUBLISHED,
-    version: str | None = None,
     on_progress: Callable[[int, int], None] = lambda n_bytes, total: None,
     patience: Patience = _PATIENCE,
 ) -> Binary:
     """Find the program for phones of an ABI; it is looked for here first, and fetched only once.
 
     In this order: the one given, which is kept and remembered; the one that an older configuration
-    was measured with; the latest choice for this ABI; the one published for a version of LiteRT.
+    was measured with; the latest choice for this ABI; the one published for the version of the
+    installed ai-edge-litert.
 
     Args:
         abi: As Android names it, e.g. ``arm64-v8a``.
@@ -65,8 +62,6 @@ def find_binary(
         sha256: At least 12 hexadecimal digits of the one that is needed, and no other.
         cache: Folder in which they are kept; that of this user unless told otherwise.
         published: Address under which ``VERSION/PLATFORM/benchmark_model`` lies.
-        version: LiteRT's. Unless told otherwise the latest choice, whatever its version, and if
-            there is none the version of the installed ai-edge-litert.
         on_progress: Called with the bytes fetched and those expected, 0 if not known.
         patience: How long to wait for the server, and how often to try.
 
@@ -77,8 +72,6 @@ def find_binary(
     """
     if sha256 and not _SHA256_PREFIX.fullmatch(sha256.lower()):
         raise ValueError(f"sha256 must be 12 to 64 hexadecimal digits, got {sha256!r}.")
-    if version is not None and not _VERSION.fullmatch(version):
-        raise ValueError(f"version must be like 2.3.0, got {version!r}.")
     search = _Search(
         abi=abi,
         cache=BinaryCache(cache if cache is not None else default_cache_folder()),
@@ -94,8 +87,7 @@ def find_binary(
         return search.given(given, sha256.lower())
     if sha256:
         return search.needed(sha256.lower())
-    latest = search.latest() if version is None else None
-    return latest or search.of_version(version or _installed_version(abi))
+    return search.latest() or search.of_version(_installed_version(abi))
 
 
 def has_binary(abi: str, cache: Path | None = None) -> bool:
@@ -123,14 +115,14 @@ class _Search:
             raise ConfigurationMismatch(
                 f"{path} is benchmark_model {sha256[:12]}, but what is to be continued was "
                 f"measured with benchmark_model {needed[:12]}: the two are not comparable. Give "
-                "that one, or start anew in another workspace."
+                "that one, or start a new table with `mnaslat profile --new-table`."
             )
         try:
             kept = self.cache.store(content)
             self.cache.choose(self.abi, Record.now(sha256, str(path.absolute())))
         except OSError:  # it can be used all the same, if not remembered
-            return Binary(path, sha256, "given")
-        return Binary(kept, sha256, "given")
+            return Binary(path, sha256)
+        return Binary(kept, sha256)
 
     def needed(self, prefix: str) -> Binary:
         """The one that an older configuration names."""
@@ -141,8 +133,8 @@ class _Search:
         raise DeviceError(
             f"What is to be continued was measured with benchmark_model {prefix[:12]}, which is "
             f"not (or not intact) in {self.cache.folder}. Give that file with --benchmark-binary "
-            f"PATH (its SHA-256 begins with {prefix}), or start anew in another workspace: figures "
-            "of two programs are not comparable."
+            f"PATH (its SHA-256 begins with {prefix}), or start a new table with `mnaslat profile "
+            "--new-table`: figures of two programs are not comparable."
         )
 
     def latest(self) -> Binary | None:
@@ -177,7 +169,7 @@ class _Search:
         fault = program_fault(content, self.abi)
         if fault:
             raise DeviceError(f"{path} {fault}. {_give(self.abi)}")
-        return Binary(path, sha256, "cache")
+        return Binary(path, sha256)
 
     def _again(self, sha256: str) -> Binary | None:
         """Fetch again what was once fetched; None if it did not come from there."""
@@ -207,7 +199,7 @@ class _Search:
                 )
             path = self.cache.store(content)
             self.cache.choose(self.abi, record)
-        return Binary(path, record.sha256, f"published {version}")
+        return Binary(path, record.sha256)
 
     def _download(self, url: str) -> bytes:
         try:

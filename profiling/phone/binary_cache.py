@@ -23,7 +23,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from mnaslat.errors import DeviceError
+from mnaslat.data.cache import user_cache_folder
+from mnaslat.errors import DeviceError, WorkspaceError
 
 _INDEX_VERSION = 1
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -37,15 +38,10 @@ def default_cache_folder() -> Path:
     Raises:
         DeviceError: If this user has no home.
     """
-    base = os.environ.get("XDG_CACHE_HOME", "")
     try:
-        caches = Path(base) if os.path.isabs(base) else Path.home() / ".cache"
-    except RuntimeError:
-        raise DeviceError(
-            "There is no place to keep benchmark_model: this user has no home folder. Set "
-            "XDG_CACHE_HOME to a folder."
-        ) from None
-    return caches / "mnaslat" / "benchmark_model"
+        return user_cache_folder() / "benchmark_model"
+    except WorkspaceError as error:
+        raise DeviceError(f"benchmark_model cannot be kept: {error}") from None
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 # For mksh and toybox. Whatever cannot be read prints nothing, or "-" for one of several numbers.
 # `2>/dev/null` stands before `<`: it must hide that the file cannot be opened.
@@ -55,6 +56,13 @@ _HAL_TEMPERATURE = re.compile(
 _HAL_CPU, _HAL_NO_HEAT = 0, (6, 7, 8)  # these are volts, amperes and per cent
 
 
+class Zone(NamedTuple):
+    """A thermal zone, by the name that the phone gives it."""
+
+    name: str
+    celsius: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class Conditions:
     """How a phone is doing at one moment; None or nothing means unknown.
@@ -85,22 +93,20 @@ class Conditions:
     free_mb: int | None = None
 
     @property
-    def cpu_zones_c(self) -> dict[str, float]:
-        """The zones that are the processor's by their names."""
-        return {name: c for name, c in self.zones_c.items() if _CPU_ZONE.search(name)}
-
-    @property
-    def hottest_c(self) -> float | None:
+    def hottest(self) -> Zone | None:
         """The hottest of the processor's zones; where none is known, of all but the battery's."""
-        others = (c for name, c in self.zones_c.items() if not _BATTERY_ZONE.search(name))
-        return max(self.cpu_zones_c.values() or others, default=None)
+        zones = [Zone(name, celsius) for name, celsius in self.zones_c.items()]
+        of_cpu = [zone for zone in zones if _CPU_ZONE.search(zone.name)]
+        others = [zone for zone in zones if not _BATTERY_ZONE.search(zone.name)]
+        return max(of_cpu or others, key=lambda zone: zone.celsius, default=None)
 
     def circumstances(self) -> dict[str, str]:
         """What is known, as short texts to keep beside a measurement."""
         charging = {True: "yes", False: "no", None: None}
         known = {
             "thermal_status": self.thermal_status,
-            "hottest_c": None if self.hottest_c is None else f"{self.hottest_c:.1f}",
+            "hottest_c": None if self.hottest is None else f"{self.hottest.celsius:.1f}",
+            "hottest_zone": None if self.hottest is None else self.hottest.name,
             "battery_percent": self.battery_percent,
             "battery_c": None if self.battery_c is None else f"{self.battery_c:.1f}",
             "charging": charging[self.charging],

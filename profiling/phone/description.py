@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from mnaslat.errors import DeviceError
 
@@ -34,10 +34,9 @@ for property in {" ".join(_PROPERTIES)}; do
 done
 for folder in /sys/devices/system/cpu/cpu[0-9]*; do
   [ -d "$folder" ] || continue
-  khz= governor=
+  khz=
   read -r khz 2>/dev/null < "$folder/cpufreq/cpuinfo_max_freq"
-  read -r governor 2>/dev/null < "$folder/cpufreq/scaling_governor"
-  print -r -- "core ${{folder##*/cpu}} ${{khz:--}} ${{governor:--}}"
+  print -r -- "core ${{folder##*/cpu}} ${{khz:--}}"
 done
 possible=
 read -r possible 2>/dev/null < /sys/devices/system/cpu/possible
@@ -45,9 +44,6 @@ print -r -- "possible $possible"
 while read -r name kb rest; do
   [ "$name" = MemTotal: ] && print -r -- "memory_kb $kb"
 done 2>/dev/null < /proc/meminfo
-df -k /data/local/tmp 2>/dev/null | while read -r source total used free rest; do
-  print -r -- "free_kb $free"
-done
 for tool in {" ".join(_TOOLS)}; do
   command -v $tool >/dev/null 2>&1 || print -r -- "missing $tool"
 done
@@ -78,8 +74,6 @@ class Description:
         build: The build's fingerprint.
         serial_hash: Of the serial number, which is personal and kept nowhere; empty if not told.
         clusters: From the slowest to the fastest.
-        free_mb: Space left where models are put.
-        governors: Of each core that has one.
         missing_tools: What the phone's shell lacks of what measuring needs.
         booted: False while Android is still starting.
     """
@@ -95,8 +89,6 @@ class Description:
     clusters: tuple[Cluster, ...]
     n_cores: int
     memory_mb: int | None = None
-    free_mb: int | None = None
-    governors: Mapping[int, str] = field(default_factory=dict)
     missing_tools: tuple[str, ...] = ()
     booted: bool = True
 
@@ -166,12 +158,6 @@ def parse_description(text: str) -> Description:
         clusters=_clusters(clocks, n_cores),
         n_cores=n_cores,
         memory_mb=_megabytes(found, "memory_kb"),
-        free_mb=_megabytes(found, "free_kb"),
-        governors={
-            int(words[1]): words[3]
-            for words in found
-            if _is_core(words) and len(words) == 4 and words[3] != "-"
-        },
         missing_tools=tuple(words[1] for words in found if words[0] == "missing" and words[1:]),
         booted=properties.get("sys.boot_completed") == "1",
     )
@@ -252,7 +238,7 @@ def _clusters(clocks: Mapping[int, int | None], n_cores: int) -> tuple[Cluster, 
 
 
 def _megabytes(found: Sequence[Sequence[str]], key: str) -> int | None:
-    """The last number under a key, from kB; a heading of ``df`` is none."""
+    """The last number under a key, from kB."""
     kilobytes = [_number(words[1]) for words in found if words[0] == key and len(words) == 2]
     told = [each for each in kilobytes if each is not None]
     return told[-1] // 1024 if told else None

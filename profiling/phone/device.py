@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 
+from mnaslat.data.cache import user_cache_folder
 from mnaslat.data.locking import exclusive
 from mnaslat.data.measurement import Configuration, Round
 from mnaslat.data.store import Subject
@@ -10,7 +11,6 @@ from mnaslat.errors import MnaslatError, WorkspaceBusy
 from mnaslat.graph import Precision
 from mnaslat.profiling.device import Failure, Model, Notice
 from mnaslat.profiling.phone.binary import Binary
-from mnaslat.profiling.phone.binary_cache import default_cache_folder
 from mnaslat.profiling.phone.conditions import khz_by_core
 from mnaslat.profiling.phone.connection import Connection
 from mnaslat.profiling.phone.description import Description
@@ -35,6 +35,11 @@ NETWORKS = TimingPlan(
 )
 
 
+def cores_text(cores: Sequence[int]) -> str:
+    """Cores as a configuration has them: ``6,7``, or ``any`` where the system chooses."""
+    return ",".join(map(str, cores)) or "any"
+
+
 class PhoneDevice:
     """One phone in one setting.
 
@@ -44,7 +49,7 @@ class PhoneDevice:
         binary: The benchmark tool.
         threads: Threads of the runtime.
         cores: That the tool is pinned to; empty lets the system choose.
-        delegate: One of ``preparing.DELEGATES``.
+        delegate: One of ``DELEGATES``.
         policy: In which conditions it may be measured.
         absence_limit_s: How long to wait for a phone that went away.
     """
@@ -82,7 +87,7 @@ class PhoneDevice:
             fingerprint=self.description.fingerprint,
             precision=precision,
             threads=self.threads,
-            cores=",".join(map(str, self.cores)) or "any",
+            cores=cores_text(self.cores),
             delegate=self.delegate,
             runtime=self.binary.label,
         )
@@ -115,7 +120,7 @@ class PhoneDevice:
         """
         with ExitStack() as stack:
             try:
-                lock = default_cache_folder().parent / "locks" / self.name
+                lock = user_cache_folder() / "locks" / self.name
                 held = exclusive(lock, f"Phone {self.name}", "measure on another device")
                 stack.enter_context(held)
             except WorkspaceBusy:

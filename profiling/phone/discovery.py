@@ -1,19 +1,17 @@
 """Phones that are connected: what they are, what is wrong with them, and how to open one."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import fields, replace
-from typing import Any
 
 from mnaslat.errors import DeviceError
 from mnaslat.profiling.device import DeviceSettings, FoundDevice, Trouble
 from mnaslat.profiling.phone.binary import find_binary, has_binary
 from mnaslat.profiling.phone.conditions import Conditions
 from mnaslat.profiling.phone.connection import Attached, Connection, attached
+from mnaslat.profiling.phone.delegates import DELEGATES
 from mnaslat.profiling.phone.description import Description
-from mnaslat.profiling.phone.device import PhoneDevice
+from mnaslat.profiling.phone.device import PhoneDevice, cores_text
 from mnaslat.profiling.phone.guard import Guard, GuardPolicy, advice
-from mnaslat.profiling.phone.preparing import DELEGATES
 from mnaslat.profiling.phone.questions import conditions_now, describe
 
 _TOOL = "benchmark_model "  # before the hash in a configuration's runtime
@@ -57,13 +55,16 @@ class PhoneKind:
         if delegate not in DELEGATES:
             raise ValueError(f"No delegate {delegate!r}; there are {', '.join(DELEGATES)}.")
         cores = description.cores(settings.cores or description.clusters[-1].name)
-        policy = guard_policy(settings.guard)
+        policy = GuardPolicy.parse(settings.guard)
         for trouble in _unfit(description):
             raise DeviceError(f"Phone {connection.serial} cannot be measured on: {trouble}")
+        runtime = settings.runtime
+        if not runtime and settings.benchmark_binary is None:
+            runtime = _runtime_before(settings, description.name, cores, delegate)
         binary = find_binary(
             description.abi,
             given=settings.benchmark_binary,
-            sha256=settings.runtime.removeprefix(_TOOL) if _TOOL in settings.runtime else "",
+            sha256=runtime.removeprefix(_TOOL) if _TOOL in runtime else "",
             on_progress=settings.on_download,
         )
         return PhoneDevice(
@@ -92,19 +93,15 @@ def connect(name: str) -> Connection:
     return found[0]
 
 
-def guard_policy(changes: Mapping[str, float]) -> GuardPolicy:
-    """The usual policy with some settings changed.
-
-    Raises:
-        ValueError: If there is no such setting, or the value makes no sense.
-    """
-    known = [each.name for each in fields(GuardPolicy)]
-    for name in changes:
-        if name not in known:
-            listed = ", ".join(each.replace("_", "-") for each in known)
-            raise ValueError(f"No guard setting {name.replace('_', '-')!r}; there are {listed}.")
-    numbers: dict[str, Any] = dict(changes)
-    return replace(GuardPolicy(), **numbers)
+def _runtime_before(
+    settings: DeviceSettings, name: str, cores: Sequence[int], delegate: str
+) -> str:
+    """What this phone was last measured with in this setting; empty if it was not."""
+    setting = (name, settings.threads, cores_text(cores), delegate)
+    for each in reversed(settings.measured):
+        if (each.device, each.threads, each.cores, each.delegate) == setting:
+            return each.runtime
+    return ""
 
 
 def _look_up(name: str) -> tuple[Connection, Description] | None:
@@ -186,8 +183,8 @@ def _facts(description: Description, conditions: Conditions) -> dict[str, str]:
     if conditions.battery_percent is not None:
         charging = {True: ", charging", False: ", not charging", None: ""}[conditions.charging]
         facts["battery"] = f"{conditions.battery_percent} %{charging}"
-    if conditions.hottest_c is not None:
-        facts["temperature"] = f"{conditions.hottest_c:.0f} °C"
+    if conditions.hottest is not None:
+        facts["temperature"] = f"{conditions.hottest.celsius:.0f} °C ({conditions.hottest.name})"
     return facts
 
 

@@ -30,6 +30,8 @@ def begin(device: "PhoneDevice") -> Iterator[Notice]:
         DeviceLost: If the phone goes away.
         DeviceError: If it is not fit, and waiting does not help.
     """
+    if device.policy.changes:
+        yield Notice(f"{device.name}: guarded with {device.policy.changes}")
     conditions = conditions_now(device.connection, device.cores)
     others = _but_caps(device.guard.problems(conditions))
     if others:
@@ -84,7 +86,8 @@ def wait_until_fit(
         if waited_s - said_at >= _SAY_AGAIN_S:
             said_at = waited_s
             repeated = f"; {n_discarded} rounds will be repeated" if n_discarded else ""
-            yield Notice(f"{device.name}: {text}{repeated}; waiting")
+            yield Notice(f"{device.name}: {text}{repeated}; waiting", n_repeated=n_discarded)
+            n_discarded = 0
         time.sleep(policy.poll_s)
         conditions = conditions_now(device.connection, device.cores)
         problems = judge(device.guard.problems(conditions))

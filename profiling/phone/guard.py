@@ -1,9 +1,9 @@
 """When a phone's conditions spoil latencies."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from statistics import median
-from typing import Literal
+from typing import Any, Literal
 
 from mnaslat.profiling.phone.conditions import Conditions
 
@@ -50,6 +50,42 @@ class GuardPolicy:
             value = getattr(self, name)
             if not value >= 0:
                 raise ValueError(f"{name} must not be negative, got {value}.")
+
+    @classmethod
+    def parse(cls, text: str) -> "GuardPolicy":
+        """The usual policy with changes, as typed after ``--guard``.
+
+        Raises:
+            ValueError: If there is no such setting, or the value makes no sense.
+
+        >>> GuardPolicy.parse("max-zone-c=90,min-battery-percent=30").changes
+        'max-zone-c=90,min-battery-percent=30'
+        """
+        known = {each.name: int if each.type in (int, "int") else float for each in fields(cls)}
+        changes: dict[str, Any] = {}
+        for part in filter(None, text.split(",")):
+            typed, equals, value = part.partition("=")
+            if not equals:
+                raise ValueError(f"{part!r} is not NAME=NUMBER.")
+            name = typed.strip().replace("-", "_")
+            if name not in known:
+                listed = ", ".join(each.replace("_", "-") for each in known)
+                raise ValueError(f"No guard setting {typed.strip()!r}; there are {listed}.")
+            kind = "a whole number" if known[name] is int else "a number"
+            try:
+                changes[name] = known[name](value)
+            except ValueError:
+                raise ValueError(f"{part!r}: {value!r} is not {kind}.") from None
+        return cls(**changes)
+
+    @property
+    def changes(self) -> str:
+        """What differs from the usual policy, as ``parse`` reads it; empty if nothing does."""
+        return ",".join(
+            f"{each.name.replace('_', '-')}={getattr(self, each.name):g}"
+            for each in fields(self)
+            if getattr(self, each.name) != each.default
+        )
 
 
 @dataclass(frozen=True)
@@ -100,10 +136,9 @@ class Guard:
         if status is not None and status > policy.max_thermal_status:
             name = _STATUS[status] if status < len(_STATUS) else "unknown"
             yield Problem("hot", f"thermal status {status} ({name})", waits=True)
-        zones_c = now.cpu_zones_c
-        hottest = max(zones_c, key=lambda name: zones_c[name], default="")
-        if hottest and zones_c[hottest] > policy.max_zone_c:
-            text = f"{hottest} at {zones_c[hottest]:.0f} °C (limit {policy.max_zone_c:.0f})"
+        if now.hottest is not None and now.hottest.celsius > policy.max_zone_c:
+            zone, celsius = now.hottest
+            text = f"{zone} at {celsius:.0f} °C (limit {policy.max_zone_c:.0f})"
             yield Problem("hot", text, waits=True)
         if now.battery_c is not None and now.battery_c > policy.max_battery_c:
             text = f"battery at {now.battery_c:.1f} °C (limit {policy.max_battery_c:.1f})"
@@ -150,11 +185,6 @@ class Sentinel:
     def __init__(self, policy: GuardPolicy) -> None:
         self.policy = policy
         self._latencies_ms: list[float] = []
-
-    @property
-    def latencies_ms(self) -> tuple[float, ...]:
-        """All that were added, in order."""
-        return tuple(self._latencies_ms)
 
     def remember(self, latencies_ms: Iterable[float]) -> None:
         """Take earlier latencies as the first ones, unless some were added already."""

@@ -15,7 +15,8 @@ from mnaslat.profiling.device import Failure, Model, Notice
 from mnaslat.profiling.phone.conditions import Conditions
 from mnaslat.profiling.phone.fitness import begin, wait_until_fit
 from mnaslat.profiling.phone.guard import Problem
-from mnaslat.profiling.phone.output import BenchmarkOutput, OutputError, parse_output, why_it_failed
+from mnaslat.profiling.phone.judging import Judge, ToolBroken
+from mnaslat.profiling.phone.output import BenchmarkOutput
 from mnaslat.profiling.phone.preparing import Installed, install, tool_command
 from mnaslat.profiling.phone.presence import recognise, wait_until_back
 from mnaslat.profiling.phone.sitting import NotUnpacked, Ran, Running, ToolChanged, sit
@@ -26,15 +27,11 @@ if TYPE_CHECKING:
     from mnaslat.profiling.phone.device import PhoneDevice
 
 _SENTINEL = "fp32 56x56x64 conv3x3>64:relu"  # 116 M multiply-adds: a few milliseconds on a big core
-_BATCH_S = 60.0  # of timed runs: the loss is small when a phone goes away
+_BATCH_S = 20.0  # of timed runs: the loss is small when a phone goes away
 _BATCH_MODELS = 60
 _BATCH_BYTES = 64 * 2**20
-_NEARLY = 0.9  # lines come late: times between them are a little too short or too long
 _MAX_ATTEMPTS = 3  # of a model that crashes, hangs or prints nonsense
 _MAX_BARREN = 6  # sittings in a row that gave nothing
-# Delegates, with what stands in the names that the runtime has for them. Where they are missing or
-# refuse a model, it goes on with the CPU: that must not stand under their name.
-_MUST_TAKE_NODES = {"gpu": "gpu", "nnapi": "nnapi"}
 
 
 @dataclass(eq=False)
@@ -47,16 +44,18 @@ class _Pending:
     n_losses: int = 0  # of the phone, while the model was running
 
 
-class _ToolBroken(Exception):
-    """The tool fails with the simplest model: no model is to blame."""
-
-
 class Measuring:
     """State of one call of ``PhoneDevice.measure``."""
 
     def __init__(self, device: "PhoneDevice", plan: TimingPlan) -> None:
         self.device, self.plan = device, plan
         self.connection = device.connection
+        self.judge = Judge(
+            phone=device.name,
+            binary=device.binary,
+            delegate=device.delegate,
+            timeout_s=plan.timeout_s,
+        )
         # The clock of the fastest core tells of the others where the system chooses.
         self.core = min(device.cores or device.description.clusters[-1].cores, default=0)
         self.sentinel_model = write_tflite(Graph.parse(_SENTINEL))
@@ -87,7 +86,7 @@ class Measuring:
                 yield from self._blame_for_loss()
                 yield from wait_until_back(self.device, trouble)
                 self.is_recognised = True
-            except (_ToolBroken, ToolChanged) as broken:
+            except (ToolBroken, ToolChanged) as broken:
                 trouble = str(broken)
                 yield Notice(f"{self.device.name}: {trouble.rstrip('.')}; looking at it again")
             except NotUnpacked as refused:
@@ -170,10 +169,10 @@ class Measuring:
                     suspect = None
                 continue
             if cap:
-                yield Notice(f"{self.device.name}: a round is repeated: {cap}")
+                yield Notice(f"{self.device.name}: a round is repeated: {cap}", n_repeated=1)
                 continue
             pending = batch[ran.index - 1]
-            told = self._read(ran)
+            told = self.judge.model(ran)
             if isinstance(told, Failure) and ran.status != 0:
                 suspect = pending, told
             elif isinstance(told, Failure):
@@ -212,17 +211,7 @@ class Measuring:
         yield pending.key, Failure(reason, permanent=False)
 
     def _check_sentinel(self, ran: Ran, *, is_usual: bool) -> Iterator[Notice]:
-        told = self._read(ran)
-        if isinstance(told, Failure):
-            raise _ToolBroken(
-                f"The benchmark tool fails even with the simplest model: {told.reason}"
-            )
-        if self._lacks_delegate(told):
-            raise DeviceError(
-                f"Phone {self.device.name}: the benchmark tool runs nothing on the "
-                f"{self.device.delegate} delegate: {_said(told, ran)}. Choose another one with "
-                "--delegate, or give a tool that has it with --benchmark-binary PATH."
-            )
+        told = self.judge.sentinel(ran)
         if not is_usual:
             return
         self.sentinel_ms = told.statistics.min_ms
@@ -245,33 +234,9 @@ class Measuring:
                 "delegated": told.delegated,
                 "sentinel_ms": f"{self.sentinel_ms:.6g}",
                 "attempts": str(pending.n_attempts + 1),
+                **({"guard": changes} if (changes := self.device.policy.changes) else {}),
             },
         )
-
-    def _read(self, ran: Ran) -> BenchmarkOutput | Failure:
-        """What a run of the tool came to."""
-        if ran.status in (126, 127):
-            raise _ToolBroken(f"The benchmark tool does not start: {why_it_failed(ran.output)}")
-        if ran.status > 128:
-            if ran.seconds > _NEARLY * self.plan.timeout_s:
-                return Failure(f"no end within {self.plan.timeout_s:g} s", permanent=False)
-            return Failure(f"the tool was ended by signal {ran.status - 128}", permanent=False)
-        if ran.status != 0:
-            said = why_it_failed(ran.output) or "it said nothing"
-            return Failure(f"the tool ended with exit status {ran.status}: {said}")
-        try:
-            told = parse_output(ran.output)
-        except OutputError as error:
-            return Failure(str(error), permanent=False)
-        if ran.index > 0 and self._lacks_delegate(told):
-            return Failure(
-                f"no part of it ran on the {self.device.delegate} delegate: {_said(told, ran)}"
-            )
-        return told
-
-    def _lacks_delegate(self, told: BenchmarkOutput) -> bool:
-        name = _MUST_TAKE_NODES.get(self.device.delegate, "")
-        return name not in told.delegated.lower()
 
     def _with_fewer_models(self, n_models: int, trouble: str) -> Notice:
         if n_models == 1:
@@ -282,7 +247,3 @@ class Measuring:
             )
         self.max_models = n_models // 2
         return Notice(f"{self.device.name}: {trouble}; trying with {self.max_models} at a time")
-
-
-def _said(told: BenchmarkOutput, ran: Ran) -> str:
-    return why_it_failed(ran.output) or f"nodes taken: {told.delegated or 'none'}"

@@ -72,7 +72,6 @@ class BenchmarkOutput:
         statistics: Of the timed runs. The tool cuts times to whole microseconds: the fastest run
             is taken to be in the middle of its microsecond, unless the mean is below that.
         warmup_ms: Mean of the warm-up runs; 0 if there was none.
-        n_warmup_runs: Warm-up runs, which the statistics leave out.
         init_ms: Loading the model and preparing its kernels.
         memory_mb: What loading and running the model takes; None if the tool did not say.
         delegated: Nodes that a delegate took, as ``12/12 in 1 (TfLiteXNNPackDelegate)``.
@@ -80,7 +79,6 @@ class BenchmarkOutput:
 
     statistics: Statistics
     warmup_ms: float
-    n_warmup_runs: int
     init_ms: float
     memory_mb: float | None = None
     delegated: str = ""
@@ -128,7 +126,6 @@ def parse_output(text: str) -> BenchmarkOutput:
             median_ms=None if timed.median_us is None else timed.median_us / 1e3,
         ),
         warmup_ms=warmup.mean_us / 1e3 if warmup else 0.0,
-        n_warmup_runs=warmup.n if warmup else 0,
         init_ms=init_us / 1e3,
         memory_mb=_memory_mb(contents),
         delegated=_delegated(contents),

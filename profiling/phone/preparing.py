@@ -7,18 +7,12 @@ from dataclasses import dataclass
 from mnaslat.errors import DeviceError
 from mnaslat.profiling.phone.binary import Binary
 from mnaslat.profiling.phone.connection import Connection
+from mnaslat.profiling.phone.delegates import DELEGATES
 from mnaslat.profiling.phone.description import taskset_mask
 from mnaslat.profiling.plan import TimingPlan
 
 FOLDER = "/data/local/tmp/mnaslat"  # where an unrooted shell may write and execute
 
-# What the runtime is asked to run a model with, by the name in a configuration.
-DELEGATES = {
-    "xnnpack": "--use_xnnpack=true",
-    "gpu": "--use_gpu=true",
-    "nnapi": "--use_nnapi=true",
-    "none": "--use_xnnpack=false",
-}
 _PUSH_BYTES_PER_S = 1e6  # slower than any cable
 
 
@@ -94,7 +88,7 @@ def tool_command(
         f"--num_runs={plan.min_runs}",
         f"--min_secs={plan.round_ms / 1e3:.6f}",
         f"--max_secs={plan.timeout_s:.6f}",
-        DELEGATES[delegate],
+        DELEGATES[delegate].option,
     )
     return f"{pin}{shlex.quote(path)} {' '.join(options)}"
 

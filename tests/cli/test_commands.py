@@ -95,7 +95,7 @@ def test_a_wrong_argument_is_a_usage_error(
     [
         (("predict", "mnasnet-a1"), "Make one with `mnaslat profile`"),
         (("predict", "mnasnet-a1", "--predictor", "nope.mnaslat"), "no predictor file"),
-        (("calibrate",), "Run `mnaslat profile`"),
+        (("calibrate", "--device", "host"), "Run `mnaslat profile`"),
         (("evaluate",), "no predictor in workspace"),
         (("validate",), "no search run in workspace"),
         (("report",), "nothing to report"),

@@ -172,6 +172,10 @@ def test_without_an_adb_server_it_is_said_why_no_phones_are_seen(
     refused = cli.run("profile", "--device", "phone", "-w", str(tmp_path), status=1).stderr
     assert "No adb server can be reached" in refused and "--device host" in refused
     assert "No adb server" in cli.run("devices", "clean", "phone", status=1).stderr
+    for device, n in ((), 1), (("--device", "host"), 0):
+        told = cli.run("calibrate", *device, "-w", str(tmp_path), status=1).stderr
+        assert told.count("Phones cannot be seen: No adb server can be reached or started") == n
+        assert told.count("; measuring on this computer.\n") == n
 
 
 # --- which device is measured
@@ -201,7 +205,7 @@ def test_without_a_phone_what_is_for_phones_is_refused(
     cli: Any, adb_server: AdbServer, tmp_path: Path, options: tuple[str, str]
 ) -> None:
     error = " ".join(_profile(cli, tmp_path, *options, status=2).replace("│", " ").split())
-    assert f"{options[0]}: It is for phones, and no phone is measured here." in error
+    assert f"{options[0]} is for phones, and no phone is measured here." in error
 
 
 def test_the_only_phone_is_measured(

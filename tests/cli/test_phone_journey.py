@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from mnaslat.cli.setup import store_predictor
+from mnaslat.cli.predictors import newest_predictor, store_predictor
 from mnaslat.data.measurement import Configuration, Measurement
 from mnaslat.data.store import Store
 from mnaslat.data.table import LatencyTable
@@ -231,6 +231,10 @@ def test_the_newest_predictor_of_the_device_is_taken(
     table = TablePredictor(LatencyTable(host, predictor.base.table.rows))
     fitted = CalibratedPredictor(table).fit(predictor.networks, predictor.measured_ms)
     of_host = store_predictor(Workspace(workspace), fitted)  # the newest of all
+    of_phone.rename(of_phone.with_name("mine.mnaslat"))  # what a file is called does not matter
+    of_host.with_name("damaged.mnaslat").write_bytes(b"PK")
+    assert newest_predictor(Workspace(workspace), name) == of_phone.with_name("mine.mnaslat")
+    of_host.with_name("damaged.mnaslat").unlink()
     options = (*cli.small, "--workspace", str(workspace))
     search = ("search", *options, "--accuracy", "small_space:accuracy", "--samples", "20",
               "--validate-every", "0", "--target-ms", "1")  # fmt: skip
@@ -242,6 +246,33 @@ def test_the_newest_predictor_of_the_device_is_taken(
     mixed = ("--predictor", str(of_host), "--device", phone.serial)
     refused = cli.run("evaluate", *options, *mixed, status=1).stderr
     assert f"is of host and says nothing about {name}" in refused
+
+
+def test_each_of_two_phones_keeps_the_tool_of_its_table(
+    cli: Any, make_phone: PhoneBox, phone_benchmark_model: Path, tmp_path: Path
+) -> None:
+    phones = [make_phone(model=f"Pixel {n}", serial_number=f"S{n}") for n in (1, 2)]
+    tools = [tmp_path / f"tool{n}" for n in (1, 2)]
+    workspace = tmp_path / "workspace"
+    for phone, tool in zip(phones, tools, strict=True):
+        phone.set_benchmark(mode="sleep")
+        tool.write_bytes(phone_benchmark_model.read_bytes() + tool.name.encode())
+        cli.run(*_profile(cli, phone, tool, workspace))
+        tool.unlink()  # what is remembered has to do
+    before = set(_layers(workspace))
+    assert len({each.runtime for each in before}) == 2
+    for phone in phones:
+        where = (*cli.small, "--device", phone.serial, "--workspace", str(workspace))
+        assert cli.json("profile", *where)["n_rounds"] == 0
+        cli.run("calibrate", *where, "--models", "3")
+    assert set(_layers(workspace)) == before
+    # In another setting, or for a new table, it is the tool used last, as for a fresh phone.
+    first = (*cli.small, "--device", phones[0].serial, "--workspace", str(workspace))
+    latest = next(each.runtime for each in before if each.device.startswith("Pixel_2"))
+    for options in (("--cores", "little"), ("--new-table",)):
+        table = json.loads(Path(cli.json("profile", *first, *options)["table"]).read_text())
+        assert table["configuration"]["device"].startswith("Pixel_1")
+        assert table["configuration"]["runtime"] == latest
 
 
 def test_two_phones_are_measured_side_by_side(

@@ -127,9 +127,10 @@ def test_statistics_without_raw_runs_are_kept_as_they_are(store: Store) -> None:
 def test_the_journal_keeps_its_order_and_its_configuration(store: Store) -> None:
     other = replace(CONFIGURATION, threads=2)
     for text in ("too hot", "cooled down"):
-        store.add_event(CONFIGURATION, text)
+        store.add_event(CONFIGURATION, text, n_repeated=len(text))
     store.add_event(other, "lost")
-    assert [event.text for event in store.events(CONFIGURATION)] == ["too hot", "cooled down"]
+    told = [(event.text, event.n_repeated) for event in store.events(CONFIGURATION)]
+    assert told == [("too hot", 7), ("cooled down", 11)]
     assert [event.text for event in store.events(other)] == ["lost"]
 
 
@@ -252,6 +253,35 @@ def test_a_killed_writer_loses_no_round_that_it_reported(tmp_path: Path, seed: i
     assert store.add_round(CONFIGURATION, "layer", LAYER, _round()) == len(rounds) + 1
     store.close()
     _check_integrity(path)
+
+
+def test_the_journal_of_schema_2_is_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "measurements.sqlite"
+    store = Store(path)
+    store.add_event(CONFIGURATION, "too hot")
+    store.close()
+    connection = sqlite3.connect(path)
+    connection.execute("ALTER TABLE events DROP COLUMN n_repeated")  # as schema 2 had it
+    connection.execute("PRAGMA user_version=2")
+    connection.commit()
+    connection.close()
+    store = Store(path)
+    store.add_event(CONFIGURATION, "a round is repeated", 1)
+    told = [(event.text, event.n_repeated) for event in store.events(CONFIGURATION)]
+    store.close()
+    assert told == [("too hot", 0), ("a round is repeated", 1)]
+
+
+def test_each_combination_of_circumstances_is_told_once_in_order(store: Store) -> None:
+    for clock, sentinel in (("9", "5.1"), ("8", "5.1"), ("9", "5.1"), ("8", None)):
+        texts = {"max_khz": clock, "load": "1", **({"sentinel_ms": sentinel} if sentinel else {})}
+        measured = Round.of_runs(np.ones(2, np.float32), circumstances=texts)
+        store.add_round(CONFIGURATION, "layer", LAYER, measured)
+    assert store.distinct_circumstances(CONFIGURATION, ("max_khz", "sentinel_ms")) == [
+        {"max_khz": "9", "sentinel_ms": "5.1"},
+        {"max_khz": "8", "sentinel_ms": "5.1"},
+        {"max_khz": "8"},
+    ]
 
 
 def test_a_newer_schema_is_refused_and_left_alone(tmp_path: Path) -> None:

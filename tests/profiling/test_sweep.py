@@ -210,7 +210,12 @@ def test_networks_are_stored_with_their_architectures(store: Store) -> None:
 
 
 def test_a_device_hears_of_the_circumstances_of_earlier_rounds(store: Store) -> None:
-    device = FakeDevice()
+    class Clocked(FakeDevice):
+        def _outcome(self, key: str) -> Round | Failure:
+            told = {"max_khz": "2800000", "sentinel_ms": f"{self.asked.count(key)}", "load": "1"}
+            return Round.of_runs(np.ones(2, np.float32), circumstances=told)
+
+    device = Clocked()
     sweep(device, store, _job(STEADY), PLAN)
     assert device.remembered == 0
     sweep(device, store, _job(STEADY), PLAN)

@@ -70,7 +70,7 @@ def _told(key: str, dump: str) -> list[str]:
 
 def test_nothing_told_is_nothing_known() -> None:
     assert parse_conditions([]) == Conditions()
-    assert Conditions().circumstances() == {} and Conditions().hottest_c is None
+    assert Conditions().circumstances() == {} and Conditions().hottest is None
 
 
 def test_battery_thermal_status_and_screen_are_read() -> None:
@@ -132,7 +132,7 @@ def test_a_thermal_status_without_hardware_behind_it_is_unknown() -> None:
 def test_what_android_reads_now_stands_in_for_zones_that_cannot_be_read() -> None:
     now = parse_conditions(_told("thermal", THERMAL))
     assert now.zones_c == {"CPU0": 52.1, "cpu Prime": 61.5, "skin": 33.2}
-    assert now.hottest_c == 61.5
+    assert now.hottest is not None and now.hottest.celsius == 61.5
     both = parse_conditions([*_told("thermal", THERMAL), "zone 48000 CPU0"])
     assert both.zones_c["CPU0"] == 48.0
 
@@ -178,7 +178,8 @@ def test_the_hottest_of_zones_with_one_name_counts() -> None:
     ],
 )
 def test_the_hottest_is_a_zone_of_the_processor(zones: list[str], hottest: float | None) -> None:
-    assert parse_conditions([f"zone {zone}" for zone in zones]).hottest_c == hottest
+    found = parse_conditions([f"zone {zone}" for zone in zones]).hottest
+    assert (found.celsius if found else None) == hottest
 
 
 def test_clocks_are_read_and_unknown_ones_left_out() -> None:
@@ -213,7 +214,7 @@ def test_load_and_room_are_read() -> None:
 )
 def test_damaged_lines_are_unknown(lines: list[str]) -> None:
     now = parse_conditions(lines)
-    assert now.hottest_c is None or 0 < now.hottest_c < 125
+    assert now.hottest is None or 0 < now.hottest.celsius < 125
     assert all(now.circumstances().values())
 
 
@@ -238,6 +239,7 @@ def test_circumstances_are_short_texts() -> None:
     assert now.circumstances() == {
         "thermal_status": "0",
         "hottest_c": "45.7",
+        "hottest_zone": "cpu",
         "battery_percent": "85",
         "battery_c": "27.1",
         "charging": "no",

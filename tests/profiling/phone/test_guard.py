@@ -176,13 +176,51 @@ def test_a_sentinel_alarms_when_it_drifts_from_its_first_three() -> None:
         "the sentinel model takes 4.5 ms, 17% less than at the beginning (5.4 ms)"
     )
     assert sentinel.add(5.4) is None
-    assert sentinel.latencies_ms == (9.0, 5.0, 5.4, 5.8, 5.0, 5.9, 4.5, 5.4)
 
 
 @pytest.mark.parametrize("latency_ms", [0.0, -1.0, float("nan")])
 def test_a_latency_of_nothing_is_refused(latency_ms: float) -> None:
     with pytest.raises(ValueError, match="latency_ms must be positive"):
         Sentinel(GuardPolicy()).add(latency_ms)
+
+
+# --- what the user changes
+
+
+def test_settings_keep_their_type() -> None:
+    policy = GuardPolicy.parse("min-battery-percent=30, max-zone-c=90,min-clock=0.5,")
+    assert policy == GuardPolicy(min_battery_percent=30, max_zone_c=90.0, min_clock=0.5)
+    (problem,) = Guard(policy).problems(replace(FINE, battery_percent=20, charging=False))
+    assert problem.text == "battery at 20 % and not charging: charge it to 30 % or more"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("nonsense=1", r"No guard setting 'nonsense'; there are max-thermal-status, max-zone-c"),
+        ("max-zone-c", r"'max-zone-c' is not NAME=NUMBER"),
+        ("max-zone-c=warm", r"'warm' is not a number"),
+        ("min-battery-percent=30.5", r"'30.5' is not a whole number"),
+        ("max-zone-c=nan", r"max_zone_c must be positive"),
+    ],
+)
+def test_a_wrong_setting_is_refused(text: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        GuardPolicy.parse(text)
+
+
+def test_changes_are_read_as_they_are_written() -> None:
+    policy = GuardPolicy(min_free_mb=0, sentinel_drift=0.125, poll_s=1.0)
+    assert policy.changes == "poll-s=1,sentinel-drift=0.125,min-free-mb=0"
+    assert GuardPolicy.parse(policy.changes) == policy
+    assert GuardPolicy().changes == "" and GuardPolicy.parse("") == GuardPolicy()
+
+
+def test_without_a_zone_of_the_processor_the_hottest_other_one_is_judged() -> None:
+    zones_c = {"skin-therm": 90.0, "quiet": 50.0, "battery": 95.0}
+    (problem,) = Guard(GuardPolicy()).problems(replace(FINE, zones_c=zones_c))
+    assert problem.text == "skin-therm at 90 °C (limit 85)"
+    assert Guard(GuardPolicy()).problems(replace(FINE, zones_c={**zones_c, "cpu0": 50.0})) == ()
 
 
 # --- advice

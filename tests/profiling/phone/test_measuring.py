@@ -28,7 +28,7 @@ from mnaslat.profiling.plan import TimingPlan
 from tests.phone.phone import Phone
 from tests.profiling.phone.sweeping import PLAN, made_up_ms, model, signatures
 
-BINARY = Binary(Path("/nowhere"), "0" * 64, "given")
+BINARY = Binary(Path("/nowhere"), "0" * 64)
 DESCRIPTION = Description(
     manufacturer="Maker",
     model="Model",
@@ -166,13 +166,13 @@ def test_every_model_gets_one_outcome(played: Played) -> None:
     assert [len(each) for each in played.sittings] == [60, 60, 10]
 
 
-@pytest.mark.parametrize(("plan", "n"), [(LAYERS, 60), (NETWORKS, 60)])
-def test_a_sitting_lasts_no_longer_than_a_minute_of_runs(
+@pytest.mark.parametrize(("plan", "n"), [(LAYERS, 60), (NETWORKS, 33)])
+def test_a_sitting_lasts_no_longer_than_twenty_seconds_of_runs(
     played: Played, plan: TimingPlan, n: int
 ) -> None:
     _measure(_models(100), plan=plan)
     assert len(played.sittings[0]) == n
-    assert n * plan.round_ms <= 60_000.0
+    assert n * plan.round_ms <= 20_000.0
 
 
 def test_a_sitting_brings_no_more_than_fits(played: Played) -> None:
@@ -374,7 +374,7 @@ def device(phone: Phone, phone_benchmark_model: Path) -> PhoneDevice:
     return PhoneDevice(
         connection,
         description,
-        Binary(phone_benchmark_model, sha256, "given"),
+        Binary(phone_benchmark_model, sha256),
         cores=description.clusters[-1].cores,
         policy=GuardPolicy(poll_s=0.05),
     )
@@ -433,7 +433,7 @@ def test_a_gpu_that_is_not_there(phone: Phone, device: PhoneDevice) -> None:
 def test_two_processes_never_measure_on_one_phone(phone: Phone, device: PhoneDevice) -> None:
     phone.set_benchmark(mode="sleep")
     first = device.measure(_layers(2), PLAN)
-    assert isinstance(next(first), tuple)
+    assert any(isinstance(told, tuple) for told in first)  # has begun
     try:
         match = rf"Phone {device.name} is in use by process \d+\. Wait until it is done or measure"
         with pytest.raises(WorkspaceBusy, match=match):
@@ -472,7 +472,8 @@ def test_a_phone_that_is_capped_from_the_beginning_is_waited_for_a_minute(
     phone.set_benchmark(mode="sleep")
     phone.set_max_clock(1_000_000)
     outcomes, notices = _measure(_layers(1), device)  # its maker may have capped it for good
-    assert "is capped at 1.0 of 2.8 GHz; waiting a minute at most" in notices[0]
+    assert notices[0].endswith(": guarded with poll-s=0.05")
+    assert "is capped at 1.0 of 2.8 GHz; waiting a minute at most" in notices[1]
     assert len(outcomes) == 1
 
 
@@ -486,6 +487,7 @@ def test_a_phone_that_is_hot_and_capped_from_the_beginning_cools_down_first(
     phone.set_max_clock(1_000_000)
     phone.set_thermal_status(3)
     measured = device.measure(_layers(1), PLAN)
+    assert next(measured) == Notice(f"{device.name}: guarded with poll-s=0.05")
     assert next(measured) == Notice(f"{device.name}: thermal status 3 (severe); waiting")
     phone.set_max_clock(None)
     phone.set_thermal_status(0)

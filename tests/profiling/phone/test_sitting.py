@@ -183,7 +183,7 @@ def test_marks_of_another_sitting_are_output() -> None:
 def tool(phone: Phone, phone_benchmark_model: Path) -> Installed:
     phone.set_benchmark(mode="sleep", sleep_ms=1.0)
     sha256 = hashlib.sha256(phone_benchmark_model.read_bytes()).hexdigest()
-    return install(Connection(phone.serial), Binary(phone_benchmark_model, sha256, "given"))
+    return install(Connection(phone.serial), Binary(phone_benchmark_model, sha256))
 
 
 MODELS = [model(signature) for signature in signatures(3)]

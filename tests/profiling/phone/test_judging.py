@@ -1,0 +1,77 @@
+"""What one run of the benchmark tool came to; what a whole measurement makes of it is elsewhere."""
+
+from pathlib import Path
+
+import pytest
+
+from mnaslat.errors import DeviceError
+from mnaslat.profiling.device import Failure
+from mnaslat.profiling.phone.binary import Binary
+from mnaslat.profiling.phone.judging import Judge, ToolBroken
+from mnaslat.profiling.phone.output import BenchmarkOutput
+from mnaslat.profiling.phone.sitting import Clock, Ran
+from tests.profiling.phone.test_elf import elf
+from tests.profiling.phone.test_output import NEW  # delegates to XNNPACK
+
+NOT_FOUND = "/system/bin/sh: /data/local/tmp/mnaslat/bin/0: No such file or directory\n"
+
+
+def judge(tool: Path = Path("/nowhere"), delegate: str = "xnnpack") -> Judge:
+    return Judge(phone="Pixel", binary=Binary(tool, "0" * 64), delegate=delegate, timeout_s=10.0)
+
+
+def ran(status: int, output: str = "", seconds: float = 1.0) -> Ran:
+    clock = Clock(now_khz=None, most_khz=None)
+    return Ran(
+        index=1,
+        output=output,
+        status=status,
+        seconds=seconds,
+        started=0.0,
+        before=clock,
+        after=clock,
+    )
+
+
+@pytest.mark.parametrize(
+    ("interpreter", "is_for_linux"),
+    [("/lib/ld-linux-aarch64.so.1", True), ("/system/bin/linker64", False)],
+)
+def test_a_tool_for_linux_that_does_not_start_is_named_as_such(
+    tmp_path: Path, interpreter: str, is_for_linux: bool
+) -> None:
+    tool = tmp_path / "tool"
+    tool.write_bytes(elf(interpreter=interpreter))
+    with pytest.raises(ToolBroken, match="does not start: .*No such file") as caught:
+        judge(tool).model(ran(127, NOT_FOUND))
+    assert ("built for Linux, not Android" in str(caught.value)) == is_for_linux
+
+
+def test_a_tool_that_is_gone_here_does_not_hide_what_the_phone_said() -> None:
+    with pytest.raises(ToolBroken, match="does not start: .*No such file"):
+        judge().model(ran(127, NOT_FOUND))
+
+
+@pytest.mark.parametrize(
+    ("run", "reason", "permanent"),
+    [
+        (ran(137, seconds=9.5), "no end within 10 s", False),
+        (ran(137), "the tool was ended by signal 9", False),
+        (ran(1), "the tool ended with exit status 1: it said nothing", True),
+        (ran(0, "nonsense\n"), "cannot be used", False),
+    ],
+)
+def test_a_run_without_a_latency_says_why(run: Ran, reason: str, permanent: bool) -> None:
+    told = judge().model(run)
+    assert isinstance(told, Failure)
+    assert reason in told.reason and told.permanent == permanent
+    with pytest.raises(ToolBroken, match="even with the simplest model"):
+        judge().sentinel(run)
+
+
+def test_the_cpu_does_not_stand_under_the_name_of_the_gpu() -> None:
+    assert isinstance(judge(delegate="xnnpack").model(ran(0, NEW)), BenchmarkOutput)
+    told = judge(delegate="gpu").model(ran(0, NEW))
+    assert isinstance(told, Failure) and "no part of it ran on the gpu delegate" in told.reason
+    with pytest.raises(DeviceError, match="Pixel: the benchmark tool runs nothing on the gpu"):
+        judge(delegate="gpu").sentinel(ran(0, NEW))
