@@ -478,7 +478,7 @@ def test_nothing_stays_when_the_computer_s_process_is_killed(
     tmp_path: Path, adb_server: AdbServer
 ) -> None:
     command = [sys.executable, "-m", "tests.phone", "--folder", str(tmp_path)]
-    with subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, text=True) as program:
+    with _program(command) as program:
         assert program.stdout is not None
         serial = re.findall(r"Phone (\S+) is on", program.stdout.readline())[0]
         said = adb_server.client.connect(serial, timeout=20.0)
@@ -495,13 +495,18 @@ def test_nothing_stays_when_the_computer_s_process_is_killed(
 
 def test_the_program_ends_with_ctrl_c(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.phone", "--folder", str(tmp_path), "--model", "Mine"]
-    with subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, text=True) as program:
+    with _program(command) as program:
         assert program.stdout is not None
-        while "Ctrl-C" not in program.stdout.readline():
-            pass
+        assert any("Ctrl-C" in line for line in iter(program.stdout.readline, ""))
         program.send_signal(2)
         assert program.wait(20.0) == 0
     assert not _find(str(tmp_path))
+
+
+def _program(command: list[str]) -> "subprocess.Popen[str]":
+    """As somebody types it in a checkout: the current folder is on the path."""
+    environment = {**os.environ, "PYTHONSAFEPATH": ""}
+    return subprocess.Popen(command, cwd=_ROOT, env=environment, stdout=subprocess.PIPE, text=True)
 
 
 def _children() -> set[str]:
