@@ -18,7 +18,13 @@ from mnaslat.data.workspace import Workspace
 from mnaslat.errors import ConfigurationMismatch, DeviceError, MnaslatError, PredictorFileError
 from mnaslat.graph import Graph, Precision
 from mnaslat.lowering import lower
-from mnaslat.predictors import CalibratedPredictor, TablePredictor, load_predictor, save_predictor
+from mnaslat.predictors import (
+    CalibratedPredictor,
+    CostModel,
+    TablePredictor,
+    load_predictor,
+    save_predictor,
+)
 from mnaslat.predictors.kernel_model import MIN_LAYERS
 from mnaslat.profiling.ordering import most_useful_first
 from mnaslat.profiling.plan import TimingPlan
@@ -27,6 +33,8 @@ from mnaslat.space import SearchSpace
 
 if TYPE_CHECKING:
     from mnaslat.profiling.device import Device
+
+WholePredictor = CalibratedPredictor | CostModel  # learned from whole networks
 
 # What `mnaslat search` does by itself in a workspace without a predictor.
 QUICK_PROFILE_S = 150.0
@@ -194,7 +202,7 @@ def calibration_networks(
     return [candidates[index] for index in rng.permutation(chosen)]
 
 
-def store_predictor(workspace: Workspace, predictor: CalibratedPredictor) -> Path:
+def store_predictor(workspace: Workspace, predictor: WholePredictor) -> Path:
     """Save a predictor under a name that says what it predicts, as the workspace's newest."""
     configuration = predictor.configuration
     stamp = time.strftime("%Y%m%d-%H%M%S")
@@ -204,7 +212,30 @@ def store_predictor(workspace: Workspace, predictor: CalibratedPredictor) -> Pat
     return path
 
 
-def find_predictor(workspace: Workspace, path: Path | None) -> tuple[CalibratedPredictor, Path]:
+def open_predictor(path: Path) -> WholePredictor:
+    """A predictor of whole networks: a file, else one of those that come with the package.
+
+    Raises:
+        PredictorFileError: If the file cannot be read, or what it holds was never held against
+            whole networks.
+    """
+    if not path.exists() and path.suffix == "" and path.parent == Path():
+        from mnaslat.predictors.shipped import load_pretrained
+
+        try:
+            return load_pretrained(str(path))
+        except ValueError as error:
+            raise PredictorFileError(f"There is no predictor file {path}. {error}") from None
+    predictor = load_predictor(path)
+    if not isinstance(predictor, CalibratedPredictor | CostModel):
+        raise PredictorFileError(
+            f"{path} holds a {type(predictor).__name__}, which was not calibrated on whole "
+            "networks. Make a predictor with `mnaslat calibrate`."
+        )
+    return predictor
+
+
+def find_predictor(workspace: Workspace, path: Path | None) -> tuple[WholePredictor, Path]:
     """The predictor named, else the workspace's newest.
 
     Raises:
@@ -216,7 +247,7 @@ def find_predictor(workspace: Workspace, path: Path | None) -> tuple[CalibratedP
             f"There is no predictor in workspace {workspace.path} yet. Make one with `mnaslat "
             "profile` and `mnaslat calibrate`, or name a file with --predictor."
         )
-    return load_predictor(found), found
+    return open_predictor(found), found
 
 
 def make_quick_predictor(
@@ -233,7 +264,7 @@ def make_quick_predictor(
     )
 
 
-def calibration_graphs(predictor: CalibratedPredictor) -> set[str]:
+def calibration_graphs(predictor: WholePredictor) -> set[str]:
     """Signatures of the networks that a predictor was calibrated on."""
     return {graph.signature for graph in predictor.networks}
 
