@@ -20,5 +20,8 @@ setup(
             for package in [name, *(f"{name}.{sub}" for sub in find_packages(folder))]
         }
     ),
-    package_data={"mnaslat": ["py.typed", "cli/*.jinja"]},
+    package_data={
+        "mnaslat": ["py.typed", "cli/*.jinja"],
+        "mnaslat.predictors": ["pretrained/*.mnaslat", "pretrained/networks.json.gz"],
+    },
 )

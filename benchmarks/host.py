@@ -190,7 +190,7 @@ def measuring() -> list[Result]:
     space = mnaslat.load_space("mnasnet")
     order = most_useful_first(space.layer_frequencies())
     part_rows = {
-        signature: full.base.table.rows[signature] for signature in order[: int(0.4 * len(order))]
+        signature: full.table.rows[signature] for signature in order[: int(0.4 * len(order))]
     }
     part = CalibratedPredictor(TablePredictor(LatencyTable(full.configuration, part_rows)))
     part.fit(full.networks, full.measured_ms)

@@ -9,6 +9,8 @@ Wrong arguments are a plain ``ValueError``. Everything a caller may want to catc
     │   └── WorkspaceBusy      another process measures on the same device, or uses the same run
     ├── ConfigurationMismatch  two configurations would be mixed in one table or prediction
     ├── PredictorFileError     a predictor or table file is truncated, tampered with or too new
+    ├── UnsupportedOperation   an imported network computes something that has no meaning here
+    ├── ModelFileError         a model file is truncated, tampered with or no single-image network
     └── SearchError            a search cannot start or go on
 
 Every message says what happened and what to do next: the command line prints it as it is.
@@ -41,6 +43,14 @@ class ConfigurationMismatch(MnaslatError):
 
 class PredictorFileError(MnaslatError):
     """A predictor or table file cannot be trusted or understood."""
+
+
+class UnsupportedOperation(MnaslatError):
+    """An imported network computes something that has no meaning here."""
+
+
+class ModelFileError(MnaslatError):
+    """A model file cannot be read, or does not hold one network of one input."""
 
 
 class SearchError(MnaslatError):

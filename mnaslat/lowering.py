@@ -43,8 +43,8 @@ def _lower_layer(shape: Shape, layer: Layer, activation: Activation) -> LoweredL
             Op(
                 kind="dwconv",
                 inputs=(len(ops),),
-                kernel=layer.kernel,
-                stride=layer.stride,
+                kernel=(layer.kernel, layer.kernel),
+                stride=(layer.stride, layer.stride),
                 activation=activation,
                 norm=True,
                 name="depthwise",
@@ -75,7 +75,7 @@ def _lower_layer(shape: Shape, layer: Layer, activation: Activation) -> LoweredL
     if layer.has_skip:
         body, source = len(ops), 0
         if layer.skip == "pool":
-            ops.append(Op(kind="avg_pool", inputs=(0,), kernel=3, name="skip_pool"))
+            ops.append(Op(kind="avg_pool", inputs=(0,), kernel=(3, 3), name="skip_pool"))
             source = len(ops)
         ops.append(Op(kind="add", inputs=(source, body), name="skip_add"))
     return LoweredLayer(input_shape=shape, ops=tuple(ops), label=_label(layer, shape))
@@ -102,8 +102,8 @@ def _conv(filters: int, kernel: int, stride: int, activation: str, source: int, 
         kind="conv",
         inputs=(source,),
         filters=filters,
-        kernel=kernel,
-        stride=stride,
+        kernel=(kernel, kernel),
+        stride=(stride, stride),
         activation=activation,  # type: ignore[arg-type]  # an Activation or none
         norm=True,
         name=name,

@@ -58,7 +58,8 @@ def run_graph(
         an image.
 
     Raises:
-        ValueError: If the input's shape or the number of weights does not fit the graph.
+        ValueError: If the input's shape or the number of weights does not fit the graph, or if the
+            graph has ops that no search space has.
     """
     height, width, channels = graph.input_shape
     if tuple(x.shape[1:]) != (channels, height, width):
@@ -81,14 +82,16 @@ def run_graph(
 def _run_op(
     shaped: ShapedOp, inputs: list[Tensor], own: OpWeights | None, training: bool, momentum: float
 ) -> Tensor:
+    _check_computable(shaped)
     op, x = shaped.op, inputs[0]
     match op.kind:
         case "conv" | "dwconv":
             own = _needed(own, shaped)
             groups = x.shape[1] if op.kind == "dwconv" else 1
-            weight, kernel = _within_image(own.weight, x, op.stride)
-            x, padding = _pad_same(x, kernel, op.stride)
-            x = F.conv2d(x, weight, own.bias, op.stride, padding, groups=groups)
+            stride = op.stride[0]
+            weight, kernel = _within_image(own.weight, x, stride)
+            x, padding = _pad_same(x, kernel, stride)
+            x = F.conv2d(x, weight, own.bias, stride, padding, groups=groups)
             if op.norm:
                 x = F.batch_norm(
                     x,
@@ -105,7 +108,7 @@ def _run_op(
             x = F.linear(x, own.weight, own.bias)
         case "avg_pool":
             # Stride 1, odd kernel: SAME is symmetric. Pixels outside the image do not count.
-            x = F.avg_pool2d(x, op.kernel, op.stride, op.kernel // 2, count_include_pad=False)
+            x = F.avg_pool2d(x, op.kernel, 1, op.kernel[0] // 2, count_include_pad=False)
         case "mean":
             x = x.mean((2, 3), keepdim=True)
         case "global_pool":
@@ -116,11 +119,45 @@ def _run_op(
             x = x * inputs[1]
         case "logistic":
             x = torch.sigmoid(x)
-        case _:
-            raise ValueError(f"Op kind {op.kind} cannot be computed.")
     if op.activation == "relu":
         return F.relu(x)
     return F.relu6(x) if op.activation == "relu6" else x
+
+
+_COMPUTED = frozenset(
+    {"conv", "dwconv", "linear", "avg_pool", "mean", "global_pool", "add", "mul", "logistic"}
+)
+
+
+def _check_computable(shaped: ShapedOp) -> None:
+    """Refuse what only imported networks have: their own modules compute them."""
+    op = shaped.op
+    size, step = op.kernel[0], op.stride[0]
+    if (
+        op.kind in _COMPUTED
+        and op.kernel == (size, size)
+        and op.stride == (step, step)
+        and op.dilation == (1, 1)
+        and op.groups == 1
+        and not op.padding
+        and not op.size
+        and op.activation != "relu_n1_to_1"
+        and size % 2 == 1
+        and not (op.kind == "dwconv" and op.filters)
+        and not (op.kind == "avg_pool" and step > 1)
+        and not (op.kind == "linear" and len(shaped.output) > 1)
+        and not (op.kind in ("add", "mul") and not _joins_images(shaped))
+    ):
+        return
+    raise ValueError(
+        f"The op {op.text(max(op.inputs) + 1)} cannot be computed: only what the search spaces are "
+        "made of has a torch module here."
+    )
+
+
+def _joins_images(shaped: ShapedOp) -> bool:
+    first, second = shaped.inputs
+    return first == second or (len(first) == 3 and second == (1, 1, first[2]))
 
 
 def _needed(own: OpWeights | None, shaped: ShapedOp) -> OpWeights:
@@ -166,6 +203,8 @@ class Network(nn.Module):
 
     def __init__(self, graph: Graph, *, dropout: float = 0.0) -> None:
         super().__init__()
+        for shaped in graph.shaped_ops():
+            _check_computable(shaped)
         self.graph = graph
         self.dropout = dropout
         places = [
@@ -217,7 +256,7 @@ class _OpModule(nn.Module):
         if op.kind == "linear":
             nn.init.uniform_(self.weight, -(filters**-0.5), filters**-0.5)
         else:
-            fan_out = op.kernel * op.kernel * (1 if op.kind == "dwconv" else filters)
+            fan_out = op.kernel[0] * op.kernel[1] * (1 if op.kind == "dwconv" else filters)
             nn.init.normal_(self.weight, std=(2.0 / fan_out) ** 0.5)
         self.norm = op.norm
         if op.norm:

@@ -12,17 +12,18 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
-from mnaslat.graph import Graph, ShapedOp
+from mnaslat.graph import VALID, Graph, Op, ShapedOp
 
 Weights = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 _BUILTIN = schema.BuiltinOperator
 _OPTIONS = schema.BuiltinOptions
-_SAME, _TENSORFLOW_SCHEMA_VERSION = 0, 3
+_SAME, _VALID, _TENSORFLOW_SCHEMA_VERSION = 0, 1, 3
 _ACTIVATIONS = {
     "": schema.ActivationFunctionType.NONE,
     "relu": schema.ActivationFunctionType.RELU,
     "relu6": schema.ActivationFunctionType.RELU6,
+    "relu_n1_to_1": schema.ActivationFunctionType.RELU_N1_TO_1,
 }
 _POOL = 2**18
 _CODES = {
@@ -49,11 +50,14 @@ def write_tflite(graph: Graph, weights: Sequence[Weights | None] | None = None) 
             Left out: random weights that keep activations in range, for measuring latency.
 
     Raises:
-        ValueError: If the precision is not fp32 or the weights do not fit the graph.
+        ValueError: If the precision is not fp32, the weights do not fit the graph, or an op is one
+            that no search space has.
     """
     if graph.precision != "fp32":
         raise ValueError(f"Only fp32 files can be written, got a graph in {graph.precision}.")
     shaped_ops = list(graph.shaped_ops())
+    for shaped in shaped_ops:
+        _check_writable(shaped.op)
     if weights is None:
         weights = random_weights(graph)
     if len(weights) != len(shaped_ops):
@@ -69,6 +73,14 @@ def write_tflite(graph: Graph, weights: Sequence[Weights | None] | None = None) 
             tensors.append(writer.op(name, shaped, inputs, next(remaining)))
         image = tensors[-1]
     return writer.finish(first, image)
+
+
+def _check_writable(op: Op) -> None:
+    if op.kind not in _CODES or op.size or op.padding not in ("", VALID):
+        raise ValueError(
+            f"The op {op.text(max(op.inputs) + 1)} cannot be written: only what the search spaces "
+            "are made of."
+        )
 
 
 def random_weights(graph: Graph, seed: int = 0) -> list[Weights | None]:
@@ -208,16 +220,17 @@ def _options(shaped: ShapedOp) -> tuple[Any, int]:
     match op.kind:
         case "conv":
             options, kind = schema.Conv2DOptionsT(), _OPTIONS.Conv2DOptions
-            _set_window(options, op.stride)
-            options.dilationWFactor = options.dilationHFactor = 1
+            _set_window(options, op)
+            options.dilationHFactor, options.dilationWFactor = op.dilation
         case "dwconv":
             options, kind = schema.DepthwiseConv2DOptionsT(), _OPTIONS.DepthwiseConv2DOptions
-            _set_window(options, op.stride)
-            options.dilationWFactor = options.dilationHFactor = options.depthMultiplier = 1
+            _set_window(options, op)
+            options.dilationHFactor, options.dilationWFactor = op.dilation
+            options.depthMultiplier = shaped.output[-1] // shaped.inputs[0][-1]
         case "avg_pool":
             options, kind = schema.Pool2DOptionsT(), _OPTIONS.Pool2DOptions
-            _set_window(options, op.stride)
-            options.filterWidth = options.filterHeight = op.kernel
+            _set_window(options, op)
+            options.filterHeight, options.filterWidth = op.kernel
         case "linear":
             options, kind = schema.FullyConnectedOptionsT(), _OPTIONS.FullyConnectedOptions
         case "add":
@@ -234,6 +247,6 @@ def _options(shaped: ShapedOp) -> tuple[Any, int]:
     return options, cast(int, kind)
 
 
-def _set_window(options: Any, stride: int) -> None:
-    options.padding = _SAME
-    options.strideW = options.strideH = stride
+def _set_window(options: Any, op: Op) -> None:
+    options.padding = _VALID if op.padding else _SAME
+    options.strideH, options.strideW = op.stride

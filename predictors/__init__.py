@@ -2,19 +2,47 @@
 
 from mnaslat.predictors.base import LatencyPredictor, Prediction
 from mnaslat.predictors.calibrated import CalibratedPredictor
-from mnaslat.predictors.evaluation import Errors, prediction_errors
+from mnaslat.predictors.cost_model import CostModel
+from mnaslat.predictors.evaluation import (
+    Errors,
+    Evaluation,
+    HeldOut,
+    evaluate,
+    prediction_errors,
+)
+from mnaslat.predictors.explanation import Explanation, LayerCost
 from mnaslat.predictors.files import load_predictor, save_predictor
 from mnaslat.predictors.kernel_model import KernelModel
+from mnaslat.predictors.shipped import (
+    Pretrained,
+    load_pretrained,
+    measured_networks,
+    pretrained,
+    pretrained_path,
+    pretrained_priors,
+)
 from mnaslat.predictors.table_predictor import TablePredictor
 
 __all__ = [
     "CalibratedPredictor",
+    "CostModel",
     "Errors",
+    "Evaluation",
+    "Explanation",
+    "HeldOut",
     "KernelModel",
     "LatencyPredictor",
+    "LayerCost",
     "Prediction",
+    "Pretrained",
     "TablePredictor",
+    "evaluate",
     "load_predictor",
+    "load_pretrained",
+    "measured_networks",
     "prediction_errors",
+    "pretrained",
+    "pretrained_path",
+    "pretrained_priors",
     "save_predictor",
 ]

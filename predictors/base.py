@@ -1,8 +1,9 @@
 """What every predictor takes and gives."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, overload
+from typing import Any, Protocol, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from mnaslat.data.measurement import Configuration
 from mnaslat.errors import ConfigurationMismatch
 from mnaslat.graph import Graph, Precision
 from mnaslat.lowering import lower
+from mnaslat.predictors.explanation import Explanation
 
 Network = Architecture | Graph
 Floats = NDArray[np.float64]
@@ -23,7 +25,7 @@ class Prediction:
 
     latency_ms: float
     measured_share: float  # of the layers' latency, the fraction that was measured; the rest is
-    #                        estimated by the kernel model
+    #                        estimated by a model
 
 
 class LatencyPredictor(Protocol):
@@ -32,6 +34,12 @@ class LatencyPredictor(Protocol):
     @property
     def configuration(self) -> Configuration:
         """The device and settings whose latency is predicted."""
+
+    def fit(self, graphs: Sequence[Any], latency_ms: Any) -> "LatencyPredictor":
+        """Learn from measurements."""
+
+    def predict(self, graphs: Sequence[Network]) -> Floats:
+        """Latency in milliseconds, shape ``(n,)``: what scikit-learn calls."""
 
     @overload
     def predict_ms(self, networks: Network) -> float: ...
@@ -44,8 +52,11 @@ class LatencyPredictor(Protocol):
             ConfigurationMismatch: If a graph has another precision than the predictor.
         """
 
-    def predict(self, networks: Sequence[Network]) -> list[Prediction]:
+    def predict_detailed(self, networks: Sequence[Network]) -> list[Prediction]:
         """Latency of each network and which part of it rests on measured layers."""
+
+    def explain(self, network: Network, coverage: float = 0.9) -> Explanation:
+        """Milliseconds by layer, which add up to the prediction."""
 
 
 def as_graphs(networks: Sequence[Network], precision: Precision) -> list[Graph]:
@@ -53,14 +64,57 @@ def as_graphs(networks: Sequence[Network], precision: Precision) -> list[Graph]:
 
     Raises:
         ConfigurationMismatch: If a graph has another precision.
+        ValueError: If something is neither an architecture nor a graph.
     """
     graphs = []
     for network in networks:
-        graph = network if isinstance(network, Graph) else lower(network, precision)
-        if graph.precision != precision:
-            raise ConfigurationMismatch(
-                f"The predictor is for {precision}, but a graph is {graph.precision}. Lower it "
-                f"with precision={precision!r} or use a predictor for {graph.precision}."
+        if isinstance(network, Architecture):
+            network = _lowered(network, precision)
+        elif not isinstance(network, Graph):
+            raise ValueError(
+                f"Networks are graphs or architectures, got a {type(network).__name__}. A torch "
+                "module becomes one with mnaslat.graph_from_torch."
             )
-        graphs.append(graph)
+        if network.precision != precision:
+            raise ConfigurationMismatch(
+                f"The predictor is for {precision}, but a graph is {network.precision}. Lower it "
+                f"with precision={precision!r} or use a predictor for {network.precision}."
+            )
+        graphs.append(network)
     return graphs
+
+
+@functools.lru_cache(maxsize=4096)
+def _lowered(architecture: Architecture, precision: Precision) -> Graph:
+    return lower(architecture, precision)
+
+
+def checked_latency_ms(latency_ms: Sequence[float] | Floats, n: int, what: str) -> Floats:
+    """Measured latencies as an array, shape ``(n,)``.
+
+    Raises:
+        ValueError: If there are not ``n`` or one is not a positive number.
+    """
+    checked = np.asarray(latency_ms, dtype=np.float64)
+    if checked.shape != (n,):
+        raise ValueError(
+            f"{what} needs graphs with one latency each, got {n} graphs and latencies of shape "
+            f"{checked.shape}."
+        )
+    bad = np.flatnonzero(~(np.isfinite(checked) & (checked > 0)))
+    if bad.size:
+        raise ValueError(
+            f"Measured latencies must be positive milliseconds, got {checked[bad[0]]} at index "
+            f"{bad[0]}. Leave out what could not be measured."
+        )
+    return checked
+
+
+def check_coverage(coverage: float) -> None:
+    """Refuse what is no fraction.
+
+    Raises:
+        ValueError: If coverage does not lie between 0 and 1.
+    """
+    if not 0.0 < coverage < 1.0:
+        raise ValueError(f"coverage must lie between 0 and 1, got {coverage}.")

@@ -1,78 +1,123 @@
 """A predictor corrected by full models measured on the device."""
 
 import math
-from collections.abc import Sequence
-from typing import overload
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any, overload
 
 import numpy as np
 
 from mnaslat.data.measurement import Configuration
+from mnaslat.data.table import LatencyTable
 from mnaslat.graph import Graph
-from mnaslat.predictors.base import Floats, Network, Prediction, as_graphs
+from mnaslat.predictors.additive import AdditivePredictor
+from mnaslat.predictors.base import (
+    Floats,
+    Network,
+    Prediction,
+    as_graphs,
+    check_coverage,
+    checked_latency_ms,
+)
 from mnaslat.predictors.correction import Correction, choose_correction, folds, sizes_mb
+from mnaslat.predictors.cost_model import CostModel
+from mnaslat.predictors.cost_state import digest
+from mnaslat.predictors.estimator import Estimator
 from mnaslat.predictors.evaluation import Errors, prediction_errors
+from mnaslat.predictors.explanation import Explanation, LayerCost
 from mnaslat.predictors.table_predictor import TablePredictor
 
 _MIN_NETWORKS = 3
 
 
-class CalibratedPredictor:
-    """A table predictor and a correction fitted to full models measured on the same device.
+class CalibratedPredictor(AdditivePredictor, Estimator):
+    """A predictor and a correction fitted to full models measured on the same device.
 
-    The sum of layers is a few per cent too low. The correction is a scale; or a scale with an
+    A table's sum of layers is a few per cent too low. The correction is a scale; or a scale with an
     offset, or with terms for activations and weights, where cross-validation says it is better.
+
+    A ``CostModel`` as the base was fitted to whole networks itself. Those it has seen teach nothing
+    about its errors: they are left out, and where fewer than three others remain, nothing is
+    corrected and intervals are the base's own. To learn more about the same device,
+    ``CostModel.recalibrated`` is the better way; a correction is for a model of another device or
+    of another build.
+
+    Args:
+        base: A table predictor, or a fitted cost model. It is used as it is, never fitted.
 
     Attributes set by ``fit``:
         correction: What was chosen.
         held_out: Cross-validated errors; the choice is made anew inside every fold.
         residuals: Held-out relative errors, shape ``(n,)``, from which intervals are made.
+        networks: Those the correction was fitted to.
+        measured_ms: Their latencies, shape ``(n,)``.
     """
 
-    def __init__(self, base: TablePredictor) -> None:
+    correction = Correction("none", 1.0)
+    held_out: Errors | None = None
+    residuals: Floats = np.zeros(0)
+    networks: Sequence[Graph] = ()
+    measured_ms: Floats = np.zeros(0)
+    provenance: Mapping[str, Any] = MappingProxyType({})
+
+    def __init__(self, base: TablePredictor | CostModel) -> None:
         self.base = base
-        self.correction = Correction("none", 1.0)
-        self.held_out: Errors | None = None
-        self.residuals: Floats = np.zeros(0)
-        self.networks: list[Graph] = []
-        self.measured_ms: Floats = np.zeros(0)
 
     @property
     def configuration(self) -> Configuration:
         """The device and settings whose latency is predicted."""
         return self.base.configuration
 
+    @property
+    def table(self) -> LatencyTable:
+        """The base's layers.
+
+        Raises:
+            ValueError: If the base is a cost model, which has none.
+        """
+        if not isinstance(self.base, TablePredictor):
+            raise ValueError("This predictor was not made from a latency table.")
+        return self.base.measured
+
     def fit(
-        self, networks: Sequence[Network], measured_ms: Sequence[float] | Floats
+        self, graphs: Sequence[Network], latency_ms: Sequence[float] | Floats
     ) -> "CalibratedPredictor":
         """Fit the correction to full models.
 
         Args:
-            networks: At least three.
-            measured_ms: Their latencies in milliseconds, shape ``(n,)``.
+            graphs: At least three.
+            latency_ms: Shape ``(n,)``, in milliseconds.
 
         Raises:
             ValueError: If there are too few networks or a latency is not positive.
+            ConfigurationMismatch: If a graph has another precision than the base.
         """
-        latency_ms = np.asarray(measured_ms, dtype=np.float64)
-        if len(networks) < _MIN_NETWORKS or latency_ms.shape != (len(networks),):
+        if len(graphs) < _MIN_NETWORKS:
             raise ValueError(
                 f"Calibration needs at least {_MIN_NETWORKS} networks with one latency each, got "
-                f"{len(networks)} and {latency_ms.shape}."
+                f"{len(graphs)}."
             )
-        if not (np.isfinite(latency_ms) & (latency_ms > 0)).all():
-            raise ValueError("Measured latencies must be positive.")
-        graphs = as_graphs(networks, self.configuration.precision)
-        base_ms = self.base.predict_ms(graphs)
-        self.networks, self.measured_ms = graphs, latency_ms
-        sizes = sizes_mb(graphs)
-        self.correction = choose_correction(base_ms, sizes, latency_ms)
-        held_out_ms = np.empty_like(latency_ms)
-        for kept, left in folds(len(graphs), 10):
-            fitted = choose_correction(base_ms[kept], sizes[kept], latency_ms[kept])
+        measured_ms = checked_latency_ms(latency_ms, len(graphs), "Calibration")
+        networks = as_graphs(graphs, self.configuration.precision)
+        fresh = [index for index, graph in enumerate(networks) if not self._has_seen(graph)]
+        self.networks, self.measured_ms = [networks[index] for index in fresh], measured_ms[fresh]
+        if len(fresh) < _MIN_NETWORKS:
+            self.correction, self.held_out = Correction("none", 1.0), None
+            self.networks, self.measured_ms, self.residuals = [], np.zeros(0), np.zeros(0)
+            return self
+        base_ms, sizes = self.base.predict(self.networks), sizes_mb(self.networks)
+        self.correction = choose_correction(base_ms, sizes, self.measured_ms)
+        held_out_ms = np.empty_like(self.measured_ms)
+        for kept, left in folds(len(fresh), 10):
+            fitted = choose_correction(base_ms[kept], sizes[kept], self.measured_ms[kept])
             held_out_ms[left] = fitted.apply(base_ms[left], sizes[left])
-        self.held_out = prediction_errors(held_out_ms, latency_ms)
-        self.residuals = held_out_ms / latency_ms - 1.0
+        self.held_out = prediction_errors(held_out_ms, self.measured_ms)
+        self.residuals = held_out_ms / self.measured_ms - 1.0
         return self
+
+    def _has_seen(self, graph: Graph) -> bool:
+        return isinstance(self.base, CostModel) and digest(graph) in self.base.state.seen
 
     def recalibrated(
         self, networks: Sequence[Network], measured_ms: Sequence[float] | Floats
@@ -102,14 +147,18 @@ class CalibratedPredictor:
             ConfigurationMismatch: If a graph has another precision than the predictor.
         """
         if not isinstance(networks, Sequence):
-            return float(self.predict_ms([networks])[0])
-        graphs = as_graphs(networks, self.configuration.precision)
-        return self.correction.apply(self.base.predict_ms(graphs), sizes_mb(graphs))
+            return float(self.predict([networks])[0])
+        return self.predict(networks)
 
-    def predict(self, networks: Sequence[Network]) -> list[Prediction]:
+    def predict(self, graphs: Sequence[Network]) -> Floats:
+        """Latency in milliseconds, shape ``(n,)``."""
+        networks = as_graphs(graphs, self.configuration.precision)
+        return self.correction.apply(self.base.predict(networks), sizes_mb(networks))
+
+    def predict_detailed(self, networks: Sequence[Network]) -> list[Prediction]:
         """Latency of each network and which part of it rests on measured layers."""
         graphs = as_graphs(networks, self.configuration.precision)
-        found = self.base.predict(graphs)
+        found = self.base.predict_detailed(graphs)
         base_ms = np.array([each.latency_ms for each in found])
         corrected = self.correction.apply(base_ms, sizes_mb(graphs))
         return [
@@ -117,25 +166,97 @@ class CalibratedPredictor:
             for latency_ms, each in zip(corrected, found, strict=True)
         ]
 
-    def predict_interval_ms(self, network: Network, coverage: float = 0.9) -> tuple[float, float]:
-        """Bounds that hold the measured latency of ``coverage`` of networks.
+    def additive_features(self, graphs: Sequence[Graph]) -> Floats:
+        """Those of the base, then megabytes of activations and of weights."""
+        return np.hstack([self.base.additive_features(graphs), sizes_mb(graphs)])
 
-        The networks must be like those calibrated on. Conformal: the held-out relative errors' own
-        quantile, with the correction for their number. Infinite where there are too few calibration
-        networks for the coverage asked.
+    def from_features(self, features: Floats) -> Floats:
+        """Corrected latencies, shape ``(n,)``."""
+        base_ms = self.base.from_features(features[:, :-2])
+        return self.correction.apply(base_ms, features[:, -2:])
+
+    def linear_form(self) -> tuple[Floats, float] | None:
+        """Given where the base has one and the correction is a scale with or without an offset."""
+        base = self.base.linear_form()
+        if base is None or not self.correction.is_affine:
+            return None
+        slopes, offset_ms = base
+        scale = self.correction.scale
+        return np.append(scale * slopes, [0.0, 0.0]), scale * offset_ms + self.correction.offset_ms
+
+    @overload
+    def predict_interval_ms(
+        self, networks: Network, coverage: float = 0.9
+    ) -> tuple[float, float]: ...
+    @overload
+    def predict_interval_ms(
+        self, networks: Sequence[Network], coverage: float = 0.9
+    ) -> tuple[Floats, Floats]: ...
+    def predict_interval_ms(
+        self, networks: Network | Sequence[Network], coverage: float = 0.9
+    ) -> tuple[float, float] | tuple[Floats, Floats]:
+        """Bounds that hold the measured latency of ``coverage`` of networks, below and above.
+
+        Floats for one network, arrays of shape ``(n,)`` for a sequence. The networks must be like
+        those calibrated on. Conformal: the held-out relative errors' own quantile, with the
+        correction for their number. Infinite where there are too few calibration networks for the
+        coverage asked.
 
         Raises:
             ValueError: If coverage does not lie between 0 and 1 or nothing was fitted.
         """
-        if not 0.0 < coverage < 1.0:
-            raise ValueError(f"coverage must lie between 0 and 1, got {coverage}.")
+        if not isinstance(networks, Sequence):
+            low_ms, high_ms = self.predict_interval_ms([networks], coverage)
+            return float(low_ms[0]), float(high_ms[0])
+        check_coverage(coverage)
+        if self.residuals.size == 0 and isinstance(self.base, CostModel):
+            return self.base.predict_interval_ms(networks, coverage)
         if self.residuals.size == 0:
             raise ValueError("Calibrate the predictor first: it has no held-out errors yet.")
         n = self.residuals.size
         rank = math.ceil((n + 1) * coverage)
-        predicted_ms = self.predict_ms(network)
+        predicted_ms = self.predict(networks)
         if rank > n:
-            return 0.0, math.inf
+            return np.zeros_like(predicted_ms), np.full_like(predicted_ms, np.inf)
         # predicted / measured - 1 within +-q  <=>  measured within predicted / (1 +- q)
         q = float(np.sort(np.abs(self.residuals))[rank - 1])
-        return predicted_ms / (1.0 + q), predicted_ms / (1.0 - q) if q < 1.0 else math.inf
+        highest_ms = predicted_ms / (1.0 - q) if q < 1.0 else np.full_like(predicted_ms, np.inf)
+        return predicted_ms / (1.0 + q), highest_ms
+
+    def explain(self, network: Network, coverage: float = 0.9) -> Explanation:
+        """The base's milliseconds by layer, corrected, so that they add up to the prediction.
+
+        A positive offset stands last, as ``network``; all else is shared out in proportion.
+
+        Raises:
+            ValueError: If coverage does not lie between 0 and 1.
+        """
+        (graph,) = as_graphs([network], self.configuration.precision)
+        base = self.base.explain(graph, coverage)
+        total_ms = self.predict_ms(graph)
+        offset_ms = min(max(self.correction.offset_ms, 0.0), total_ms)
+        factor = (total_ms - offset_ms) / base.latency_ms
+        layers = [_scaled(layer, factor) for layer in base.layers]
+        if offset_ms > 0:
+            offset = LayerCost(place="network", label="", latency_ms=offset_ms, source="estimated")
+            layers.append(offset)
+        low_ms: float | None = None
+        high_ms: float | None = None
+        if self.residuals.size or isinstance(self.base, CostModel):
+            low_ms, high_ms = self.predict_interval_ms(graph, coverage)
+        return Explanation(
+            latency_ms=total_ms,
+            low_ms=low_ms,
+            high_ms=high_ms,
+            coverage=coverage,
+            layers=tuple(layers),
+        )
+
+
+def _scaled(layer: LayerCost, factor: float) -> LayerCost:
+    return replace(
+        layer,
+        latency_ms=layer.latency_ms * factor,
+        low_ms=None if layer.low_ms is None else layer.low_ms * factor,
+        high_ms=None if layer.high_ms is None else layer.high_ms * factor,
+    )

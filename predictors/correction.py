@@ -16,6 +16,7 @@ _CACHES_MB = (8.0, 16.0, 24.0, 32.0)
 _RIDGE = 3e-4  # holds the terms beside the scale back: a few networks must not fit noise
 # More parameters must beat the scale by this much (relative) in cross-validation.
 _GAIN = {"affine": 0.05, "memory": 0.10}
+_LEAST = 0.05  # of the uncorrected latency: no correction goes below
 _ROUNDING = 1e-9  # below it one error is not smaller than another
 _MIN_NETWORKS = {"affine": 6, "memory": 12}
 
@@ -41,6 +42,11 @@ class Correction:
         if not np.all(np.abs([*values, self.cache_mb]) < 1e6) or self.scale <= 0:
             raise ValueError(f"a correction needs a positive scale and finite terms, got {self}")
 
+    @property
+    def is_affine(self) -> bool:
+        """Whether ``apply`` is ``scale * base + offset`` for every network."""
+        return self.kind != "memory" and self.scale >= _LEAST and self.offset_ms >= 0.0
+
     def apply(self, base_ms: Floats, sizes_mb: Floats) -> Floats:
         """Corrected latencies, never below a twentieth of the uncorrected ones.
 
@@ -55,7 +61,7 @@ class Correction:
             + self.ms_per_activation_mb * activations_mb
             + self.ms_per_weight_mb * np.maximum(0.0, weights_mb - self.cache_mb)
         )
-        return np.asarray(np.maximum(corrected, 0.05 * base_ms))
+        return np.asarray(np.maximum(corrected, _LEAST * base_ms))
 
     def __str__(self) -> str:
         text = f"layers x {self.scale:.4f}"

@@ -1,10 +1,17 @@
 """How wrong predictions are."""
 
-from dataclasses import dataclass
+import math
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mnaslat.predictors.base import Floats
+from mnaslat.graph import Graph
+from mnaslat.predictors.base import Floats, checked_latency_ms
+from mnaslat.predictors.estimator import Estimator
 
 
 @dataclass(frozen=True)
@@ -47,9 +54,168 @@ def prediction_errors(predicted_ms: Floats, measured_ms: Floats) -> Errors:
     )
 
 
+@dataclass(frozen=True)
+class HeldOut:
+    """Errors and intervals of a group of networks, each predicted by a fit without it."""
+
+    errors: Errors
+    kendall: float  # rank correlation, tau-b; NaN for fewer than three networks
+    coverage: float  # fraction of measured latencies inside their interval; NaN: no intervals
+    half_width: float  # median half width of the intervals, relative to the prediction; NaN: none
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for ``json.dumps``; what is not known is None."""
+        values: dict[str, Any] = {**asdict(self.errors), **asdict(self)}
+        del values["errors"]
+        return {
+            name: None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in values.items()
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """Held-out errors of a predictor.
+
+    ``random`` is optimistic where networks have near copies among the others; ``new_family`` says
+    what to expect of a kind of network that was never measured. By fold and by family it is told
+    where the errors lie; groups of one or two networks say little.
+    """
+
+    random: HeldOut  # random folds
+    by_fold: tuple[HeldOut, ...]
+    new_family: HeldOut | None  # one family left out at a time; None: no families were named
+    by_family: Mapping[str, HeldOut]  # of ``new_family``
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for ``json.dumps``."""
+        return {
+            "random": self.random.to_json(),
+            "by_fold": [each.to_json() for each in self.by_fold],
+            "new_family": None if self.new_family is None else self.new_family.to_json(),
+            "by_family": {name: each.to_json() for name, each in self.by_family.items()},
+        }
+
+
+class _WithIntervals(Protocol):
+    def predict_interval_ms(
+        self, networks: Sequence[Graph], coverage: float
+    ) -> tuple[Floats, Floats]: ...
+
+
+def evaluate(
+    model: Estimator,
+    graphs: Sequence[Graph],
+    latency_ms: Sequence[float] | Floats,
+    families: Sequence[Hashable] | None = None,
+    *,
+    n_folds: int = 10,
+    seed: int = 0,
+    coverage: float = 0.9,
+) -> Evaluation:
+    """Fit a predictor again and again, each time without some networks, and judge it on those.
+
+    The model given is not changed, and what it learned before is not used: only its arguments are.
+
+    Args:
+        model: Any predictor of this package.
+        graphs: Networks, at least as many as folds.
+        latency_ms: Measured, shape ``(n,)``.
+        families: A name for each network; networks of one name are left out together. With fewer
+            than two families nothing is left out by family.
+        n_folds: Random parts.
+        seed: Of the parts.
+        coverage: Of the intervals, where the predictor has them.
+
+    Raises:
+        ValueError: If there are fewer networks than folds, latencies or families do not fit, or too
+            few networks remain for a fit.
+    """
+    measured_ms = checked_latency_ms(latency_ms, len(graphs), "An evaluation")
+    if not 2 <= n_folds <= len(graphs):
+        raise ValueError(
+            f"n_folds must lie between 2 and the number of networks, {len(graphs)}, got {n_folds}."
+        )
+    order = np.random.default_rng(seed).permutation(len(graphs))
+    folds = [np.sort(order[start::n_folds]) for start in range(n_folds)]
+    random = _Predicted.without(model, graphs, measured_ms, folds, coverage)
+    by_fold = tuple(random.judged(fold) for fold in folds)
+    everything = np.arange(len(graphs))
+    if families is None or len(set(families)) < 2:
+        return Evaluation(
+            random=random.judged(everything), by_fold=by_fold, new_family=None, by_family={}
+        )
+    if len(families) != len(graphs):
+        raise ValueError(f"Name a family for each of {len(graphs)} networks, got {len(families)}.")
+    members = {
+        str(family): np.array([index for index, each in enumerate(families) if each == family])
+        for family in Counter(families)
+    }
+    new = _Predicted.without(model, graphs, measured_ms, list(members.values()), coverage)
+    return Evaluation(
+        random=random.judged(everything),
+        by_fold=by_fold,
+        new_family=new.judged(everything),
+        by_family={family: new.judged(inside) for family, inside in members.items()},
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Predicted:
+    """Every network, predicted by a fit without its group."""
+
+    predicted_ms: Floats
+    low_ms: Floats
+    high_ms: Floats
+    measured_ms: Floats
+
+    @classmethod
+    def without(
+        cls,
+        model: Estimator,
+        graphs: Sequence[Graph],
+        measured_ms: Floats,
+        groups: Sequence[NDArray[np.intp]],
+        coverage: float,
+    ) -> "_Predicted":
+        predicted_ms, low_ms, high_ms = (np.full(len(graphs), np.nan) for _ in range(3))
+        for group in groups:
+            kept = np.setdiff1d(np.arange(len(graphs)), group)
+            fitted: Any = type(model)(**model.get_params())
+            fitted.fit([graphs[index] for index in kept], measured_ms[kept])
+            asked = [graphs[index] for index in group]
+            predicted_ms[group] = fitted.predict(asked)
+            if hasattr(fitted, "predict_interval_ms"):
+                with_intervals: _WithIntervals = fitted
+                bounds = with_intervals.predict_interval_ms(asked, coverage)
+                low_ms[group], high_ms[group] = bounds
+        return cls(predicted_ms, low_ms, high_ms, measured_ms)
+
+    def judged(self, inside: NDArray[np.intp]) -> HeldOut:
+        predicted_ms, measured_ms = self.predicted_ms[inside], self.measured_ms[inside]
+        low_ms, high_ms = self.low_ms[inside], self.high_ms[inside]
+        known = not np.isnan(low_ms).any()
+        covered = (low_ms <= measured_ms) & (measured_ms <= high_ms)
+        half_widths = (high_ms - low_ms) / (2.0 * predicted_ms)
+        return HeldOut(
+            errors=prediction_errors(predicted_ms, measured_ms),
+            kendall=_kendall(predicted_ms, measured_ms),
+            coverage=float(covered.mean()) if known else math.nan,
+            half_width=float(np.median(half_widths)) if known else math.nan,
+        )
+
+
 def _spearman(first: Floats, second: Floats) -> float:
     from scipy.stats import spearmanr
 
     if first.size < 3 or np.ptp(first) == 0 or np.ptp(second) == 0:
         return float("nan")
     return float(spearmanr(first, second).statistic)
+
+
+def _kendall(first: Floats, second: Floats) -> float:
+    from scipy.stats import kendalltau
+
+    if first.size < 3 or np.ptp(first) == 0 or np.ptp(second) == 0:
+        return float("nan")
+    return float(kendalltau(first, second).statistic)

@@ -10,13 +10,15 @@ does alone is in ``docs/decisions.md``, "The kernel model".
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from types import MappingProxyType
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mnaslat.graph import Graph, ShapedOp
-from mnaslat.predictors.base import Floats
+from mnaslat.predictors.base import Floats, checked_latency_ms
+from mnaslat.predictors.estimator import Estimator
 from mnaslat.predictors.trees import Trees
 
 OpClass = tuple[str, int, int, bool]  # kind, kernel, stride, works on a single pixel
@@ -36,52 +38,61 @@ _TREES = {
 _MAX_CORRECTION = math.log(4.0)  # the trees may change the sum by a factor of four at most
 
 
-class KernelModel:
+class KernelModel(Estimator):
     """Latency of single layers, learned from a latency table.
 
     Ops of a class that was never measured are priced like the most similar measured one.
     """
 
-    def __init__(self) -> None:
-        self._classes: list[OpClass] = []
-        self._scale: Floats = np.zeros(0)
-        self._coefficients: Floats = np.zeros(0)
-        self._trees: Trees | None = None
+    provenance: Mapping[str, Any] = MappingProxyType({})
+    _classes: list[OpClass]
+    _scale: Floats
+    _coefficients: Floats
+    _trees: Trees | None = None
 
-    def fit(self, layers: Sequence[Graph], latency_ms: Floats) -> "KernelModel":
+    def fit(self, graphs: Sequence[Graph], latency_ms: Sequence[float] | Floats) -> "KernelModel":
         """Learn from measured layers.
 
         Args:
-            layers: Single-layer graphs, at least eight.
+            graphs: Single-layer graphs, at least eight.
             latency_ms: Shape ``(n,)``, all positive.
 
         Raises:
             ValueError: If there are too few layers, the shapes differ or a latency is not positive.
         """
-        if len(layers) < MIN_LAYERS or latency_ms.shape != (len(layers),):
+        if len(graphs) < MIN_LAYERS:
             raise ValueError(
                 f"A kernel model needs at least {MIN_LAYERS} measured layers with one latency "
-                f"each, got {len(layers)} and {latency_ms.shape}. Profile for longer."
+                f"each, got {len(graphs)} layers. Profile for longer."
             )
-        if not (np.isfinite(latency_ms) & (latency_ms > 0)).all():
-            raise ValueError("Measured latencies must be positive.")
+        latency_ms = checked_latency_ms(latency_ms, len(graphs), "A kernel model")
         from scipy.optimize import nnls
 
-        self._classes = sorted({_op_class(op) for layer in layers for op in layer.shaped_ops()})
-        terms, shapes = self._features(layers)
+        self._classes = sorted({_op_class(op) for layer in graphs for op in layer.shaped_ops()})
+        terms, shapes = self._features(graphs)
         self._scale = np.maximum(terms.max(axis=0), 1e-12)
         scaled = terms / self._scale
         # Relative errors: a fast layer counts as much as a slow one.
-        self._coefficients = nnls(scaled / latency_ms[:, None], np.ones(len(layers)))[0]
+        self._coefficients = nnls(scaled / latency_ms[:, None], np.ones(len(graphs)))[0]
         roofline_ms = self._roofline_ms(scaled)
         inputs = _tree_inputs(scaled, shapes, roofline_ms)
         self._trees = Trees.grow(inputs, np.log(latency_ms / roofline_ms), _TREES)
         return self
 
-    def predict_ms(self, layers: Sequence[Graph]) -> Floats:
+    @overload
+    def predict_ms(self, networks: Graph) -> float: ...
+    @overload
+    def predict_ms(self, networks: Sequence[Graph]) -> Floats: ...
+    def predict_ms(self, networks: Graph | Sequence[Graph]) -> float | Floats:
+        """Latency in milliseconds: a float for one layer, shape ``(n,)`` for a sequence."""
+        if isinstance(networks, Graph):
+            return float(self.predict([networks])[0])
+        return self.predict(networks)
+
+    def predict(self, graphs: Sequence[Graph]) -> Floats:
         """Latency of single-layer graphs in milliseconds, shape ``(n,)``."""
         trees = self._fitted()
-        terms, shapes = self._features(layers)
+        terms, shapes = self._features(graphs)
         scaled = terms / self._scale
         roofline_ms = self._roofline_ms(scaled)
         corrections = trees.predict(_tree_inputs(scaled, shapes, roofline_ms))
@@ -92,11 +103,12 @@ class KernelModel:
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Everything learned, as arrays that can be saved without pickle."""
+        trees = self._fitted()
         return {
             "classes": np.frombuffer(json.dumps(self._classes).encode(), np.uint8),
             "scale": self._scale,
             "coefficients": self._coefficients,
-            **self._fitted().to_arrays(),
+            **trees.to_arrays(),
         }
 
     @classmethod
@@ -150,7 +162,7 @@ class KernelModel:
 
 def _op_class(shaped: ShapedOp) -> OpClass:
     op = shaped.op
-    return (op.kind, op.kernel, op.stride, math.prod(shaped.output[:-1]) == 1)
+    return (op.kind, max(op.kernel), max(op.stride), math.prod(shaped.output[:-1]) == 1)
 
 
 def _distance_from(wanted: OpClass) -> Any:

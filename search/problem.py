@@ -1,15 +1,15 @@
 """What a search is given: networks, their accuracy, their latency, and who can measure it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mnaslat.architecture import Architecture
 from mnaslat.search.accuracy import AccuracySource
-from mnaslat.space import SearchSpace
+from mnaslat.space import SearchSpace, Tokens
 
 Floats = NDArray[np.float64]
 
@@ -27,6 +27,20 @@ class Predictor(Protocol):
 
         The search always asks the predictor that it was given, with all measurements of the run,
         so the result must depend on them alone.
+        """
+
+
+@runtime_checkable
+class CompilingPredictor(Protocol):
+    """A predictor that can also be compiled for a space: the search then asks the compiled one."""
+
+    def compile(self, space: SearchSpace, /) -> Callable[[Tokens], Floats]:
+        """A function of tokens, shape ``(n, decisions)``, to milliseconds, shape ``(n,)``.
+
+        Equal to ``predict_ms`` of the decoded rows but for rounding.
+
+        Raises:
+            ValueError: If the space does not allow it.
         """
 
 

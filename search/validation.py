@@ -5,17 +5,19 @@ too low. So the best are measured now and then, the predictor learns from it, an
 far is computed anew.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mnaslat.architecture import Architecture
 from mnaslat.errors import SearchError
-from mnaslat.search.problem import SearchProblem
+from mnaslat.search.problem import CompilingPredictor, Predictor, SearchProblem
 from mnaslat.search.reward import RewardSettings, mnasnet_reward
 from mnaslat.search.store import SearchStore, Validation
+from mnaslat.space import SearchSpace, Tokens
 
 Floats = NDArray[np.float64]
 
@@ -25,7 +27,7 @@ class Calibration:
 
     def __init__(self, problem: SearchProblem, reward: RewardSettings, store: SearchStore) -> None:
         self._problem, self._reward, self._store = problem, reward, store
-        self._predictor = problem.predictor
+        self._predict = _Predictions(problem.predictor, problem.space, self.architecture)
         self._architectures: dict[str, Architecture] = {}
         self._predicted_ms: dict[str, float] = {}
 
@@ -44,8 +46,7 @@ class Calibration:
         """
         new = [tokens for tokens in dict.fromkeys(rows) if tokens not in self._predicted_ms]
         if new:
-            architectures = [self.architecture(tokens) for tokens in new]
-            latency_ms = _checked_ms(self._predictor.predict_ms(architectures), new, "predicted")
+            latency_ms = _checked_ms(self._predict(new), new, "predicted")
             self._predicted_ms.update(zip(new, latency_ms.tolist(), strict=True))
         return np.array([self._predicted_ms[tokens] for tokens in rows])
 
@@ -84,12 +85,13 @@ class Calibration:
     def set_round(self, round_number: int) -> None:
         """Use the predictor as it is after a round, and rescore all evaluations with it."""
         known = self.validated_until(round_number)
-        self._predictor = self._problem.predictor
+        predictor = self._problem.predictor
         self._predicted_ms.clear()
         if known:
             architectures = [self.architecture(row.tokens) for row in known]
             measured_ms = np.array([row.measured_ms for row in known])
-            self._predictor = self._problem.predictor.recalibrated(architectures, measured_ms)
+            predictor = predictor.recalibrated(architectures, measured_ms)
+        self._predict = _Predictions(predictor, self._problem.space, self.architecture)
         self._rescore()
 
     def _rescore(self) -> None:
@@ -103,6 +105,36 @@ class Calibration:
                 evaluations, predicted_ms.tolist(), rewards.tolist(), strict=True
             )
         )
+
+
+class _Predictions:
+    """One predictor's latencies of rows of tokens, compiled where it can be.
+
+    Compiled from the first question on: the way must not depend on how many networks a process asks
+    for, or a run that was interrupted would differ from an undisturbed one in the last digit.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        space: SearchSpace,
+        architecture: Callable[[str], Architecture],
+    ) -> None:
+        self._predictor, self._space, self._architecture = predictor, space, architecture
+
+    def __call__(self, rows: Sequence[str]) -> Floats:
+        if self._compiled is None:
+            return self._predictor.predict_ms([self._architecture(tokens) for tokens in rows])
+        return self._compiled(np.array([tokens.split(",") for tokens in rows]).astype(np.int64))
+
+    @cached_property
+    def _compiled(self) -> Callable[[Tokens], Floats] | None:
+        if not isinstance(self._predictor, CompilingPredictor):
+            return None
+        try:
+            return self._predictor.compile(self._space)
+        except ValueError:  # a user's space that cannot be tabulated can still be searched
+            return None
 
 
 def _checked_ms(latency_ms: Floats, rows: Sequence[str], how: str) -> Floats:

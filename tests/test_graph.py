@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnaslat.architecture import Activation, Architecture, Block, Conv, Layer
-from mnaslat.graph import Graph, Kind, LoweredLayer, Op, Precision, Shape
+from mnaslat.graph import VALID, Fused, Graph, Kind, LoweredLayer, Op, Precision, Shape, chain
 from mnaslat.lowering import lower
 from mnaslat.space import load_space
 
@@ -88,8 +88,8 @@ def op_chains(draw: st.DrawFn) -> LoweredLayer:
         if kind in ("conv", "dwconv", "avg_pool"):
             op = replace(
                 op,
-                kernel=draw(st.sampled_from([1, 3, 5])),
-                stride=draw(st.integers(1, 3)),
+                kernel=draw(st.tuples(st.sampled_from([1, 3, 5]), st.sampled_from([1, 3, 5]))),
+                stride=draw(st.tuples(st.integers(1, 3), st.integers(1, 3))),
                 filters=draw(st.integers(1, 6)) if kind == "conv" else 0,
             )
         elif kind == "mul":
@@ -103,6 +103,74 @@ def op_chains(draw: st.DrawFn) -> LoweredLayer:
         ops.append(Op(kind="global_pool", inputs=(len(ops),)))
         ops.append(Op(kind="linear", inputs=(len(ops),), filters=draw(st.integers(1, 5))))
     return LoweredLayer(input_shape=input_shape, ops=tuple(ops))
+
+
+_SINGLE: tuple[Kind, ...] = (
+    "shift scale relu relu6 relu_n1_to_1 leaky_relu prelu elu gelu hard_swish logistic tanh "
+    "softmax exp log sqrt rsqrt square abs neg"
+).split()  # type: ignore[assignment]  # the names of kinds
+_WINDOWS: tuple[Kind, ...] = ("conv", "dwconv", "conv_transpose", "avg_pool", "max_pool")
+_PAIRS: tuple[Kind, ...] = ("add", "sub", "mul", "div", "maximum", "minimum")
+_MOVED: tuple[Kind, ...] = ("slice", "resize", "resize_nearest", "broadcast", "unknown")
+
+
+def _windows(draw: st.DrawFn, kind: Kind, channels: int) -> Op:
+    pairs = st.tuples(st.integers(1, 4), st.integers(1, 4))
+    op = Op(kind=kind, inputs=(0,), kernel=draw(pairs), stride=draw(pairs))
+    if kind != "avg_pool" and draw(st.booleans()):
+        op = replace(op, dilation=draw(pairs))
+    paddings: list[Any] = ["", (9, 9, 9, 9), (8, 12, 10, 9), (12, 12, 0, 12)]
+    if kind == "conv_transpose":
+        paddings = ["", VALID]
+    op = replace(op, padding=draw(st.sampled_from(paddings)))
+    if kind == "dwconv":
+        return replace(op, filters=draw(st.sampled_from([0, 2 * channels, 3 * channels])))
+    if kind in ("conv", "conv_transpose"):
+        groups = draw(st.sampled_from([n for n in range(1, channels + 1) if channels % n == 0]))
+        return replace(op, groups=groups, filters=groups * draw(st.integers(1, 4)))
+    return op
+
+
+@st.composite
+def ops_of_any_kind(draw: st.DrawFn) -> tuple[Op, tuple[Shape, ...]]:
+    """An op that an import may make, and the shapes of what it reads."""
+    image = (draw(st.integers(1, 9)), draw(st.integers(1, 9)), draw(st.integers(1, 8)))
+    sizes = st.lists(st.integers(1, 99), min_size=1, max_size=5).map(tuple)
+    kind: Kind = draw(st.sampled_from(get_args(Kind)))
+    inputs: tuple[Shape, ...] = (image,)
+    op = Op(kind=kind, inputs=(0,))
+    if kind in _WINDOWS:
+        op = _windows(draw, kind, image[2])
+    elif kind in _PAIRS:
+        inputs = (image, draw(st.sampled_from([image, (image[2],), (1, 1, image[2]), (1,)])))
+    elif kind == "linear":
+        inputs = draw(st.sampled_from([(image[2:],), (image[1:],)]))
+        op = replace(op, filters=draw(st.integers(1, 99)))
+    elif kind == "matmul":
+        inputs = ((4, image[0], image[1]), (4, image[1], image[2]))
+        op = replace(op, size=(4, image[0], image[2]))
+    elif kind == "concat":
+        inputs = (image, image, (*image[:2], 3))
+        if draw(st.booleans()):
+            inputs = (image, image)
+            op = replace(op, size=(2 * image[0], *image[1:]))
+    elif kind == "pad":
+        padding = draw(st.tuples(*[st.integers(0, 5)] * 4))
+        op = replace(op, padding=padding, filters=draw(st.sampled_from([0, 20])))
+    elif kind == "shuffle":
+        inputs = ((*image[:2], 12),)
+        op = replace(op, groups=draw(st.sampled_from([2, 3, 4, 6])))
+    elif kind in ("transpose", "reshape"):
+        op = replace(op, size=draw(st.permutations(image).map(tuple)))
+    elif kind in _MOVED:
+        op = replace(op, size=draw(sizes))
+        if kind == "unknown":
+            op = replace(op, name=draw(st.sampled_from(["", "grid_sampler", "sort3x3", "x"])))
+    elif kind in ("mean", "sum", "reduce_max"):
+        op = replace(op, size=draw(sizes) if kind != "mean" or draw(st.booleans()) else ())
+    activation = draw(st.sampled_from(get_args(Fused)))
+    op = replace(op, activation=activation, inputs=tuple(range(len(inputs))))
+    return op, inputs
 
 
 # --- Signatures ------------------------------------------------------------------------------
@@ -135,6 +203,54 @@ def test_any_layer_survives_its_signature(layer: LoweredLayer, precision: Precis
     assert parsed.signature == graph.signature
     assert meaning(parsed) == meaning(graph)
     assert parsed.madds == graph.madds
+
+
+@given(ops_of_any_kind())
+def test_an_op_of_any_kind_survives_its_signature(made: tuple[Op, tuple[Shape, ...]]) -> None:
+    op, shapes = made
+    # What it reads is made of an image by ops that make any shape.
+    sources = tuple(Op(kind="unknown", inputs=(0,), size=shape) for shape in shapes)
+    op = replace(op, inputs=tuple(number + 1 for number in op.inputs))
+    graph = Graph((LoweredLayer(input_shape=(4, 4, 4), ops=(*sources, op)),))
+    parsed = Graph.parse(graph.signature)
+    assert parsed.signature == graph.signature
+    assert parsed == graph
+    (last,) = parsed.layers[0].shaped_ops[-1:]
+    assert last.inputs == shapes
+    assert min(last.output) >= 1 and last.madds >= 0 and last.n_params >= 0
+    assert parsed.madds == graph.madds
+
+
+def test_every_kind_is_drawn_by_the_test_of_all_kinds() -> None:
+    known = {*_SINGLE, *_WINDOWS, *_PAIRS, *_MOVED}
+    rest = "linear matmul concat pad shuffle transpose reshape mean global_pool sum reduce_max"
+    assert known | set(rest.split()) == set(get_args(Kind))
+
+
+@pytest.mark.parametrize(
+    "signature",
+    [
+        "fp32 224x224x3 conv3x3/2>32:relu | dwconv3x3:relu | conv1x1>16",
+        "fp32 10x10x8 mean conv1x1>2:relu conv1x1>24 logistic",
+        "int8 14x14x8 conv3x3>8:relu6 avg_pool3x3@0 add@2,1 | global_pool linear>10",
+    ],
+)
+def test_signatures_in_old_tables_are_read_as_they_were_written(signature: str) -> None:
+    assert Graph.parse(signature).signature == signature
+
+
+@pytest.mark.parametrize(
+    ("text", "op"),
+    [
+        ("conv1x7/2x1~2+0x3x1x1>64%4", "a convolution with everything"),
+        ("conv6x6>4", "a kernel that starts with the 6 of relu6"),
+        ("relu6", "an activation by itself"),
+        ("relu_n1_to_1:relu6", "one activation after another"),
+        ("unknown.grid_sampler=3x3", "an op without meaning"),
+    ],
+)
+def test_ops_written_by_hand(text: str, op: str) -> None:
+    assert Graph.parse(f"fp32 40x40x64 {text}").signature == f"fp32 40x40x64 {text}", op
 
 
 @pytest.mark.parametrize("name", ["mnasnet", "mnasnet-paper"])
@@ -262,7 +378,6 @@ def test_a_layer_has_the_same_signature_wherever_it_stands() -> None:
         "fp32 8x8x4 conv3x3",
         "fp32 8x8x4 conv>4",
         "fp32 8x8x4 conv1x1>0",
-        "fp32 8x8x4 conv3x5>4",
         "fp32 8x8x4 conv0x0>4",
         "fp32 8x8x4 conv1x1/0>4",
         "fp32 8x8x4 conv1x1/1>4",
@@ -291,12 +406,90 @@ def test_a_layer_has_the_same_signature_wherever_it_stands() -> None:
         "fp32 8x8x4 mean mul@1,0",
         "fp32 8x8x4 conv1x1>\N{ARABIC-INDIC DIGIT FOUR}",
         "fp32  8x8x4 conv1x1>4",
+        "fp32 8x8x4 conv1x1/1x1>4",
+        "fp32 8x8x4 conv1x1~1>4",
+        "fp32 8x8x4 conv3x3+1x1x1x1>4",
+        "fp32 8x8x4 conv3x3+1x1>4",
+        "fp32 8x8x4 conv1x1>4%1",
+        "fp32 8x8x4 conv1x1>4%3",
+        "fp32 8x8x4 conv1x1>6%4",
+        "fp32 8x8x4 conv1x1>4=8x8x4",
+        "fp32 8x8x4 conv9x9+0>4",
+        "fp32 8x8x4 dwconv3x3>6",
+        "fp32 8x8x4 conv.stem3x3>4",
+        "fp32 8x8x4 avg_pool3x3~2",
+        "fp32 8x8x4 linear>10",
+        "fp32 8x8x4 max_pool",
+        "fp32 8x8x4 pad",
+        "fp32 8x8x4 pad3x3",
+        "fp32 8x8x4 pad/2+1",
+        "fp32 8x8x4 shuffle",
+        "fp32 8x8x4 shuffle%1",
+        "fp32 8x8x4 shuffle%3",
+        "fp32 8x8x4 concat",
+        "fp32 8x8x4 concat@0",
+        "fp32 8x8x4 slice",
+        "fp32 8x8x4 slice=0x8x4",
+        "fp32 8x8x4 reshape=8x8x5",
+        "fp32 8x8x4 transpose=16x4",
+        "fp32 8x8x4 scale@0,0",
+        "fp32 8x8x4 scale>4",
+        "fp32 8x8x4 relu=8x8x4",
+        "fp32 8x8x4 matmul=8x4@0,0",
+        "fp32 8x8x4 unknown",
+        "fp32 8x8x4 unknown.=3",
+        "fp32 8x8x4 unknown.a b=3",
+        "fp32 8x8x4 mean sub@0,1 add@1,2",
     ],
 )
 def test_what_is_no_signature_is_refused_and_named(signature: str) -> None:
     with pytest.raises(ValueError) as caught:
         Graph.parse(signature)
     assert str(caught.value).startswith(f"{signature!r} is not a signature: ")
+
+
+# --- Cutting into layers ---------------------------------------------------------------------
+
+
+def test_a_network_is_cut_wherever_one_tensor_is_alive() -> None:
+    ops = [
+        Op(kind="conv", inputs=(0,), filters=4),
+        Op(kind="conv", inputs=(1,), filters=4),
+        Op(kind="relu", inputs=(1,)),
+        Op(kind="add", inputs=(3, 2)),
+        Op(kind="pad", inputs=(4,), padding=(1, 1, 1, 1)),
+        Op(kind="conv", inputs=(5,), filters=2, kernel=(3, 3), padding=VALID),
+    ]
+    graph = chain(IMAGE, ops, labels=["a", "b", "c", "d", "e", "f"])
+    assert [layer.text for layer in graph.layers] == [
+        "conv1x1>4",
+        "conv1x1>4 relu@0 add@2,1",
+        "pad+1 conv3x3+0>2",  # padding stays with what reads it
+    ]
+    assert [layer.label for layer in graph.layers] == ["a", "b", "e"]
+
+
+def test_places_say_where_a_network_may_be_cut() -> None:
+    ops = [Op(kind="relu", inputs=(number,)) for number in range(4)]
+    graph = chain(IMAGE, ops, "int8", places=["stem", "stem", "body", "head"])
+    assert graph.signature == "int8 8x8x4 relu relu | relu | relu"
+    assert graph.places == ("stem", "body", "head")
+
+
+def test_a_network_that_reads_what_does_not_exist_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"Op 1 \(relu\) reads \(1,\), out of range"):
+        chain(IMAGE, [Op(kind="relu", inputs=(1,))])
+    with pytest.raises(ValueError, match="A graph needs at least one layer"):
+        chain(IMAGE, [])
+
+
+@given(op_chains())
+def test_cutting_changes_neither_ops_nor_counts(layer: LoweredLayer) -> None:
+    graph, whole = chain(layer.input_shape, layer.ops), Graph((layer,))
+    assert [one.op.kind for one in graph.shaped_ops()] == [op.kind for op in layer.ops]
+    assert [one.output for one in graph.shaped_ops()] == [one.output for one in layer.shaped_ops]
+    assert (graph.madds, graph.n_params) == (whole.madds, whole.n_params)
+    assert graph.output_shape == whole.output_shape
 
 
 # --- Shapes and counts -----------------------------------------------------------------------
@@ -371,7 +564,7 @@ def test_weight_shapes_are_channels_last() -> None:
     ("size", "stride", "expected"), [(8, 1, 8), (8, 2, 4), (9, 2, 5), (1, 2, 1), (7, 3, 3)]
 )
 def test_same_padding_rounds_sizes_up(size: int, stride: int, expected: int) -> None:
-    op = Op(kind="conv", inputs=(0,), filters=6, kernel=3, stride=stride)
+    op = Op(kind="conv", inputs=(0,), filters=6, kernel=(3, 3), stride=(stride, stride))
     assert op.output_shape([(size, 5, 4)]) == (expected, -(-5 // stride), 6)
 
 

@@ -9,6 +9,7 @@ import typer
 from mnaslat.cli.devices import devices
 from mnaslat.cli.measure import MEASURING
 from mnaslat.cli.models import MODELS
+from mnaslat.cli.predicting import PREDICTING
 from mnaslat.cli.reports import REPORTS
 from mnaslat.cli.searching import SEARCHING
 from mnaslat.errors import MnaslatError
@@ -56,5 +57,5 @@ def _fail(message: str, status: int = 1) -> None:
 
 
 app.add_typer(devices, name="devices")
-for _command in (*MEASURING, *MODELS, *SEARCHING, *REPORTS):
+for _command in (*MEASURING, *MODELS, *PREDICTING, *SEARCHING, *REPORTS):
     app.command()(_stoppable(_command))

@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mnaslat.cli.predictors import WholePredictor
 from mnaslat.cli.setup import calibration_graphs, fresh_networks, measure_networks
 from mnaslat.data.workspace import Workspace
 from mnaslat.errors import MnaslatError
-from mnaslat.predictors import CalibratedPredictor, prediction_errors
+from mnaslat.predictors import prediction_errors
 from mnaslat.predictors.base import Floats
 from mnaslat.space import SearchSpace
 
@@ -23,7 +24,7 @@ _N_ROUNDS = 4
 def evaluate_predictor(
     workspace: Workspace,
     device: "Device",
-    predictor: CalibratedPredictor,
+    predictor: WholePredictor,
     space: SearchSpace,
     *,
     n_models: int,
@@ -49,7 +50,7 @@ def evaluate_predictor(
     measured = measure_networks(
         workspace, device, architectures, precision, n_rounds=_N_ROUNDS, seed=seed + 1
     )
-    predictions = predictor.predict(architectures)
+    predictions = predictor.predict_detailed(architectures)
     predicted_ms = np.array([each.latency_ms for each in predictions])
     measured_ms = np.array(measured.latency_ms)
     intervals = [predictor.predict_interval_ms(each) for each in architectures]

@@ -116,6 +116,31 @@ def profile(
 def calibrate(
     device: DeviceOption = "",
     models: Annotated[int, typer.Option("--models", min=3, help="Whole networks to measure.")] = 20,
+    measurements: Annotated[
+        Path | None,
+        typer.Option(
+            "--measurements",
+            help="CSV of whole networks measured elsewhere: columns model (a name, tokens in "
+            "quotes, or the path of a .tflite or JSON file) and latency_ms. No device is needed.",
+        ),
+    ] = None,
+    suggest: Annotated[
+        int,
+        typer.Option(
+            "--suggest", min=0, help="Measure nothing: print which N networks to measure next."
+        ),
+    ] = 0,
+    device_name: Annotated[
+        str, typer.Option("--device-name", help="How to call the device that was measured.")
+    ] = "",
+    priors: Annotated[
+        str,
+        typer.Option(
+            "--priors",
+            help="With --measurements or --suggest: none, or names of predictors of other devices, "
+            "with commas between. All shipped ones that fit if left out.",
+        ),
+    ] = "",
     space: SpaceOption = "mnasnet",
     resolution: ResolutionOption = 224,
     width: WidthOption = 1.0,
@@ -133,9 +158,32 @@ def calibrate(
     """Measure whole networks and fit a predictor to them; prints its held-out error.
 
     Example: mnaslat calibrate --models 20
+
+    Example: mnaslat calibrate --measurements phone.csv --device-name my-phone
     """
+    if measurements is not None or suggest:
+        with usage("--device"):
+            if device:
+                raise ValueError("Nothing is measured here; describe with --device-name instead.")
+        from mnaslat.cli.measurements import calibrate_elsewhere, described_device
+
+        name = device_name or (measurements.stem if measurements else "phone")
+        calibrate_elsewhere(
+            open_workspace(workspace),
+            measurements,
+            described_device(name, precision, threads, cores, delegate),
+            open_space(space, width, resolution, classes),
+            resolution=None if resolution == 224 else resolution,
+            priors=priors,
+            n_suggested=suggest,
+            json=json,
+        )
+        return
     from mnaslat.cli.setup import calibrate_predictor, check_same_device, measured_in
 
+    with usage("--measurements"):
+        if device_name or priors:
+            raise ValueError("--device-name and --priors need --measurements FILE or --suggest N.")
     _only_fp32(precision)
     place = open_workspace(workspace)
     target = open_device(

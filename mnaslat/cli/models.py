@@ -1,22 +1,18 @@
-"""Commands about networks as data: space, model, predict, export."""
+"""Commands about networks as data: space, model, export."""
 
-import math
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from mnaslat.cli.options import (
-    DEFAULT_WORKSPACE,
     ClassesOption,
     JsonOption,
     PredictorOption,
     ResolutionOption,
     SpaceOption,
     WidthOption,
-    WorkspaceOption,
     open_space,
-    open_workspace,
     print_json,
     read_architecture,
     usage,
@@ -83,9 +79,9 @@ def model(
     graph = lower(architecture)
     predicted_ms = None
     if predictor is not None:
-        from mnaslat.predictors import load_predictor
+        from mnaslat.cli.predictors import open_predictor
 
-        predicted_ms = load_predictor(predictor).predict_ms(architecture)
+        predicted_ms = open_predictor(predictor).predict_ms(architecture)
     if json:
         layers = [
             {
@@ -118,58 +114,6 @@ def model(
     for place, layer in zip(graph.places, graph.layers, strict=True):
         madds = sum(shaped.madds for shaped in layer.shaped_ops) / 1e6
         print(f"  {place:10} {layer.label:38} {madds:8.2f} M")
-
-
-def predict(
-    models: Annotated[
-        list[str],
-        typer.Argument(metavar="MODEL...", help="Names, tokens or JSON files; one or more."),
-    ],
-    predictor: PredictorOption = None,
-    space: SpaceOption = "mnasnet",
-    resolution: OptionalResolution = None,
-    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
-    json: JsonOption = False,
-) -> None:
-    """Predict the latency of networks, and say how much of it rests on measured layers.
-
-    Example: mnaslat predict mnasnet-a1 mobilenet-v2
-    """
-    from mnaslat.cli.predictors import find_predictor
-
-    found, path = find_predictor(open_workspace(workspace), predictor)
-    from_space = open_space(space, resolution=resolution or 224)
-    architectures = [read_architecture(text, from_space, resolution) for text in models]
-    rows: list[dict[str, Any]] = []
-    for text, architecture, prediction in zip(
-        models, architectures, found.predict(architectures), strict=True
-    ):
-        low_ms, high_ms = found.predict_interval_ms(architecture)
-        rows.append(
-            {
-                "model": text,
-                "predicted_ms": prediction.latency_ms,
-                "low_ms": low_ms if math.isfinite(high_ms) else None,
-                "high_ms": high_ms if math.isfinite(high_ms) else None,
-                "measured_share": prediction.measured_share,
-            }
-        )
-    if json:
-        print_json({"predictor": str(path), "models": rows})
-        return
-    print(f"{path.name}: {found.configuration.fingerprint}, {found.configuration.precision}")
-    for row in rows:
-        interval = "no interval: calibrate on more networks"
-        if row["high_ms"] is not None:
-            interval = f"90 % within {row['low_ms']:.3f}-{row['high_ms']:.3f} ms"
-        print(
-            f"  {_shortened(row['model']):24} {row['predicted_ms']:8.3f} ms   {interval}   "
-            f"{row['measured_share']:.0%} from measured layers"
-        )
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= 24 else f"{text[:23]}…"
 
 
 def export(
@@ -217,4 +161,4 @@ def export(
         print(f"Wrote {output} ({output.stat().st_size:,} bytes, untrained weights).")
 
 
-MODELS = (space, model, predict, export)
+MODELS = (space, model, export)

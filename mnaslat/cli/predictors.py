@@ -5,10 +5,12 @@ from pathlib import Path
 
 from mnaslat.data.workspace import Workspace
 from mnaslat.errors import PredictorFileError
-from mnaslat.predictors import CalibratedPredictor, load_predictor, save_predictor
+from mnaslat.predictors import CalibratedPredictor, CostModel, load_predictor, save_predictor
+
+WholePredictor = CalibratedPredictor | CostModel  # learned from whole networks
 
 
-def store_predictor(workspace: Workspace, predictor: CalibratedPredictor) -> Path:
+def store_predictor(workspace: Workspace, predictor: WholePredictor) -> Path:
     """Save a predictor under a name that says what it predicts, as the workspace's newest."""
     configuration = predictor.configuration
     stamp = time.strftime("%Y%m%d-%H%M%S")
@@ -16,6 +18,29 @@ def store_predictor(workspace: Workspace, predictor: CalibratedPredictor) -> Pat
     path = workspace.predictors / f"{name}.mnaslat"
     save_predictor(predictor, path)
     return path
+
+
+def open_predictor(path: Path) -> WholePredictor:
+    """A predictor of whole networks: a file, else one of those that come with the package.
+
+    Raises:
+        PredictorFileError: If the file cannot be read, or what it holds was never held against
+            whole networks.
+    """
+    if not path.exists() and path.suffix == "" and path.parent == Path():
+        from mnaslat.predictors.shipped import load_pretrained
+
+        try:
+            return load_pretrained(str(path))
+        except ValueError as error:
+            raise PredictorFileError(f"There is no predictor file {path}. {error}") from None
+    predictor = load_predictor(path)
+    if not isinstance(predictor, CalibratedPredictor | CostModel):
+        raise PredictorFileError(
+            f"{path} holds a {type(predictor).__name__}, which was not calibrated on whole "
+            "networks. Make a predictor with `mnaslat calibrate`."
+        )
+    return predictor
 
 
 def newest_predictor(workspace: Workspace, device: str = "") -> Path | None:
@@ -41,7 +66,7 @@ def newest_predictor(workspace: Workspace, device: str = "") -> Path | None:
 
 def find_predictor(
     workspace: Workspace, path: Path | None, device: str = ""
-) -> tuple[CalibratedPredictor, Path]:
+) -> tuple[WholePredictor, Path]:
     """The predictor named, else the workspace's newest, of a device if one is given.
 
     Raises:
@@ -55,4 +80,4 @@ def find_predictor(
             f"There is no predictor{whose} in workspace {workspace.path} yet. Make one with "
             "`mnaslat profile` and `mnaslat calibrate`, or name a file with --predictor."
         )
-    return load_predictor(found), found
+    return open_predictor(found), found

@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 
 import mnaslat
+from mnaslat.cli.predictors import WholePredictor
 from mnaslat.cli.report_data import (
     LatencyPoint,
     ReportPage,
@@ -13,7 +14,7 @@ from mnaslat.cli.report_data import (
 from mnaslat.data.measurement import Configuration
 from mnaslat.data.table import LatencyTable, Row
 from mnaslat.graph import Graph
-from mnaslat.predictors import CalibratedPredictor
+from mnaslat.predictors import CalibratedPredictor, TablePredictor
 from mnaslat.profiling.plan import TimingPlan
 from mnaslat.space import load_space, space_names
 
@@ -32,9 +33,10 @@ def table_page(table: LatencyTable, name: str) -> ReportPage:
     )
 
 
-def predictor_page(predictor: CalibratedPredictor, name: str) -> ReportPage:
+def predictor_page(predictor: WholePredictor, name: str) -> ReportPage:
     """The page of a predictor: its held-out error and its table."""
-    headline = [_table_sentence(predictor.base.table)]
+    table = table_of(predictor)
+    headline = [] if table is None else [_table_sentence(table)]
     if predictor.held_out is not None:
         errors = predictor.held_out
         headline.append(
@@ -46,16 +48,34 @@ def predictor_page(predictor: CalibratedPredictor, name: str) -> ReportPage:
         headline=tuple(headline),
         facts=(
             *configuration_facts(predictor.configuration),
-            ("Correction", str(predictor.correction)),
+            *predictor_facts(predictor),
             *made_facts(),
         ),
         latency_points=calibration_points(predictor),
-        table=table_section(predictor.base.table),
-        warnings=table_warnings(predictor.base.table),
+        table=TableSection(rows=()) if table is None else table_section(table),
+        warnings=() if table is None else table_warnings(table),
     )
 
 
-def calibration_points(predictor: CalibratedPredictor) -> tuple[LatencyPoint, ...]:
+def table_of(predictor: WholePredictor) -> LatencyTable | None:
+    """The latency table that a predictor rests on, if it rests on one."""
+    base = predictor.base if isinstance(predictor, CalibratedPredictor) else None
+    return base.measured if isinstance(base, TablePredictor) else None
+
+
+def predictor_facts(predictor: WholePredictor) -> tuple[tuple[str, str], ...]:
+    """What the prediction is made of, as rows for the page."""
+    if isinstance(predictor, CalibratedPredictor):
+        return (("Correction", str(predictor.correction)),)
+    priors = [prior.configuration.fingerprint for prior in predictor.priors]
+    told = predictor.provenance
+    return (
+        ("Cost model", f"priors: {', '.join(priors) or 'none'}"),
+        *((name.capitalize(), str(told[name])) for name in ("source", "licence") if name in told),
+    )
+
+
+def calibration_points(predictor: WholePredictor) -> tuple[LatencyPoint, ...]:
     """The calibration networks, each predicted by a fit that left it out."""
     return tuple(
         LatencyPoint(

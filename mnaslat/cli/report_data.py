@@ -129,6 +129,33 @@ class ConditionsSection:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExplainedLayer:
+    """What one layer adds to a prediction."""
+
+    place: str
+    label: str
+    latency_ms: float
+    measured: bool  # rather than estimated
+    low_ms: float | None = None  # None: not known how wrong it may be
+    high_ms: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplainedNetwork:
+    """A prediction, layer by layer, in the network's order."""
+
+    name: str
+    latency_ms: float
+    coverage: float  # of the bounds, a fraction
+    layers: tuple[ExplainedLayer, ...]
+
+    @property
+    def slowest_ms(self) -> float:
+        """Of the layers: the longest bar."""
+        return max((layer.latency_ms for layer in self.layers), default=0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReportPage:
     """Everything a report says. What is left empty leaves no trace on the page."""
 
@@ -137,6 +164,7 @@ class ReportPage:
     warnings: tuple[str, ...] = ()
     facts: tuple[tuple[str, str], ...] = ()  # (name, value): device, configuration, seed, date, ...
     winners: tuple[Winner, ...] = ()
+    explained: tuple[ExplainedNetwork, ...] = ()
     latency_points: tuple[LatencyPoint, ...] = ()
     front: Front = field(default_factory=lambda: Front(points=()))
     rewards: RewardHistory = field(default_factory=lambda: RewardHistory(points=()))

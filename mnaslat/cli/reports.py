@@ -52,11 +52,11 @@ def report(
 
 
 def _page(workspace: "Workspace", source: Path | None, space: str) -> "ReportPage":
+    from mnaslat.cli.predictors import open_predictor
     from mnaslat.cli.report_content import predictor_page, table_page
     from mnaslat.cli.run_report import run_page
     from mnaslat.cli.runs import find_run
     from mnaslat.data.table import LatencyTable
-    from mnaslat.predictors import load_predictor
 
     source = _existing(workspace, source)
     if source.is_dir():
@@ -65,13 +65,14 @@ def _page(workspace: "Workspace", source: Path | None, space: str) -> "ReportPag
     if source.suffix == ".json":
         table = LatencyTable.load(source)
         return _with_conditions(table_page(table, source.name), workspace, table.configuration)
-    predictor = load_predictor(source)
+    predictor = open_predictor(source)
     page = predictor_page(predictor, source.name)
     return _with_conditions(page, workspace, predictor.configuration)
 
 
 def _existing(workspace: "Workspace", source: Path | None) -> Path:
     from mnaslat.errors import MnaslatError
+    from mnaslat.predictors import pretrained
 
     source = source or workspace.newest_run() or workspace.newest_predictor()
     if source is None:
@@ -81,6 +82,8 @@ def _existing(workspace: "Workspace", source: Path | None) -> Path:
         )
     if not source.exists() and (workspace.runs / source).is_dir():
         source = workspace.runs / source  # a run's name, as given to --run
+    if not source.exists() and str(source) in (shipped := pretrained()):
+        source = shipped[str(source)].path
     if not source.exists():
         raise MnaslatError(f"There is no {source}. Name a run folder, a predictor or a table file.")
     return source

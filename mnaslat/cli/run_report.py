@@ -6,6 +6,8 @@ from mnaslat.cli.report_content import (
     calibration_points,
     configuration_facts,
     made_facts,
+    predictor_facts,
+    table_of,
     table_section,
     table_warnings,
 )
@@ -16,6 +18,7 @@ from mnaslat.cli.report_data import (
     ReportPage,
     RewardHistory,
     RewardPoint,
+    TableSection,
     Winner,
 )
 from mnaslat.cli.runs import Run
@@ -39,6 +42,7 @@ def run_page(run: Run) -> ReportPage:
     target_ms = run.settings.reward.target_ms
     winner = choose_winner(candidates, target_ms, measured_only=bool(validations))
     predictor = run.predictor
+    table = table_of(predictor)
     return ReportPage(
         title=f"Search {folder.name}",
         headline=_headline(run, winner, validations),
@@ -49,7 +53,7 @@ def run_page(run: Run) -> ReportPage:
             ("Space", f"{run.settings.space} at {run.settings.resolution} px"),
             ("Accuracy", str(run.request["accuracy"])),
             ("Seed", str(run.settings.seed)),
-            ("Correction", str(predictor.correction)),
+            *predictor_facts(predictor),
             *made_facts(),
         ),
         winners=(_winner(run, winner),),
@@ -59,8 +63,8 @@ def run_page(run: Run) -> ReportPage:
         ),
         front=_front(candidates, target_ms),
         rewards=_rewards(updates, validations),
-        table=table_section(predictor.base.table),
-        warnings=table_warnings(predictor.base.table),
+        table=TableSection(rows=()) if table is None else table_section(table),
+        warnings=() if table is None else table_warnings(table),
     )
 
 

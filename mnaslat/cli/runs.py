@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from mnaslat.architecture import Architecture
+from mnaslat.cli.predictors import WholePredictor, open_predictor
 from mnaslat.data.workspace import Workspace
 from mnaslat.errors import SearchError
-from mnaslat.predictors import CalibratedPredictor, load_predictor
 from mnaslat.search.result import Candidate, candidates_of
 from mnaslat.search.reward import RewardSettings
 from mnaslat.search.settings import SearchSettings
@@ -43,9 +43,9 @@ class Run:
         return self.folder / "predictor.mnaslat"
 
     @cached_property
-    def predictor(self) -> CalibratedPredictor:
+    def predictor(self) -> WholePredictor:
         """The predictor that the run was started with."""
-        return load_predictor(self.predictor_path)
+        return open_predictor(self.predictor_path)
 
     @cached_property
     def space(self) -> SearchSpace:

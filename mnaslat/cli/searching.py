@@ -134,7 +134,7 @@ def search(
     else:
         _say(f"Going on with the unfinished run in {found.folder}.")
     result = _run(place, found, reach)
-    (prediction,) = found.predictor.predict([result.winner.architecture])
+    (prediction,) = found.predictor.predict_detailed([result.winner.architecture])
     share = prediction.measured_share
     if json:
         print_json({"run": str(found.folder), "measured_share": share, **result.to_json()})
@@ -172,7 +172,7 @@ def _settings(predictor: Path, request: dict[str, Any]) -> "SearchSettings":
     from dataclasses import replace
 
     from mnaslat import zoo
-    from mnaslat.predictors import load_predictor
+    from mnaslat.cli.predictors import open_predictor
     from mnaslat.search.reward import RewardSettings
     from mnaslat.search.settings import SearchSettings
 
@@ -182,7 +182,7 @@ def _settings(predictor: Path, request: dict[str, Any]) -> "SearchSettings":
         reference = replace(
             zoo.load_network(_REFERENCE).scaled(width), resolution=resolution, n_classes=n_classes
         )
-        target_ms = load_predictor(predictor).predict_ms(reference)
+        target_ms = open_predictor(predictor).predict_ms(reference)
         _say(
             f"Target: {target_ms:.3g} ms, which is what {_REFERENCE} takes by {predictor.name}. "
             "Set another one with --target-ms."

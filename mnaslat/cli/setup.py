@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mnaslat.architecture import Architecture
-from mnaslat.cli.predictors import store_predictor
+from mnaslat.cli.predictors import WholePredictor, store_predictor
 from mnaslat.cli.progress import progress, say, silence
 from mnaslat.data.measurement import Configuration
 from mnaslat.data.store import Store
@@ -27,6 +27,7 @@ from mnaslat.space import SearchSpace
 
 if TYPE_CHECKING:
     from mnaslat.profiling.device import Device
+
 
 # What `mnaslat search` does by itself in a workspace without a predictor.
 QUICK_PROFILE_S = 150.0
@@ -219,7 +220,7 @@ def make_quick_predictor(
     )
 
 
-def calibration_graphs(predictor: CalibratedPredictor) -> set[str]:
+def calibration_graphs(predictor: WholePredictor) -> set[str]:
     """Signatures of the networks that a predictor was calibrated on."""
     return {graph.signature for graph in predictor.networks}
 

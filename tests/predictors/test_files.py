@@ -20,7 +20,7 @@ from mnaslat.data.measurement import Configuration
 from mnaslat.data.table import LatencyTable, Row
 from mnaslat.errors import PredictorFileError
 from mnaslat.graph import Graph
-from mnaslat.predictors import files
+from mnaslat.predictors import archive as archives
 from mnaslat.predictors.calibrated import CalibratedPredictor
 from mnaslat.predictors.files import load_predictor, save_predictor
 from mnaslat.predictors.table_predictor import TablePredictor
@@ -75,7 +75,7 @@ def _forge(path: Path, name: str, member: bytes) -> None:
     manifest = json.loads(members["manifest.json"])
     for each in MEMBERS[1:]:
         manifest["sha256"][each] = hashlib.sha256(members[each]).hexdigest()
-    manifest["sha256"]["manifest.json"] = files._own_hash(manifest)
+    manifest["sha256"]["manifest.json"] = archives.own_hash(manifest)
     _write(path, {**members, "manifest.json": json.dumps(manifest).encode()})
 
 
@@ -93,7 +93,7 @@ def test_a_predictor_read_back_predicts_the_same_bit_for_bit(
 ) -> None:
     again = load_predictor(str(path))
     assert again.predict_ms(ASKED).tobytes() == predictor.predict_ms(ASKED).tobytes()
-    assert again.predict(ASKED) == predictor.predict(ASKED)
+    assert again.predict_detailed(ASKED) == predictor.predict_detailed(ASKED)
     for graph in ASKED:
         assert again.predict_interval_ms(graph) == predictor.predict_interval_ms(graph)
 
@@ -105,7 +105,7 @@ def test_a_predictor_read_back_knows_all_it_knew(
     assert again.configuration == predictor.configuration
     assert (again.correction, again.held_out) == (predictor.correction, predictor.held_out)
     assert again.correction.kind == "affine"
-    assert again.base.table == predictor.base.table
+    assert again.table == predictor.table
     assert [each.signature for each in again.networks] == [each.signature for each in MEASURED]
     assert again.measured_ms.tolist() == predictor.measured_ms.tolist()
     assert again.residuals.tolist() == predictor.residuals.tolist()
@@ -264,9 +264,9 @@ def test_a_folder_and_what_lies_below_a_file_are_refused(tmp_path: Path, path: P
 def test_a_newer_format_and_another_kind_are_refused(path: Path) -> None:
     members = _members(path)
     manifest = json.loads(members["manifest.json"])
-    newer = {**manifest, "format": 2, "sha256": "in another form"}
+    newer = {**manifest, "format": 3, "sha256": "in another form"}
     _write(path, {"manifest.json": json.dumps(newer).encode()})
-    _refuse(path, r"has format 2; this mnaslat reads 1\. Upgrade mnaslat")
+    _refuse(path, r"has format 3; this mnaslat reads 1 and 2\. Upgrade mnaslat")
     other = {**manifest, "kind": "mnaslat-search"}
     _write(path, {**members, "manifest.json": json.dumps(other).encode()})
     _refuse(path, "is not a predictor of mnaslat")
@@ -311,7 +311,9 @@ def test_a_pickle_in_the_arrays_never_runs(path: Path, tmp_path: Path, name: str
 def test_members_that_unpack_to_too_much_are_refused(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "_MAX_MEMBER_BYTES", 10**6)  # the true limit takes seconds to reach
+    monkeypatch.setattr(
+        archives, "_MAX_MEMBER_BYTES", 10**6
+    )  # the true limit takes seconds to reach
     members = _members(path)
     _write(path, {**members, "table.json": b" " * (10**6 + 1)})
     _refuse(path, "table.json is larger than")

@@ -102,7 +102,7 @@ def test_the_nearest_kernel_size_decides_what_a_multiply_add_costs() -> None:
     cost_ms = {3: 1e-8, 5: 5e-8}  # made up, far apart
     layers = [_layer(f"conv{size}x{size}>{8 * n}") for size in cost_ms for n in range(1, 16)]
     made_up_ms = [
-        layer.madds * cost_ms[op.op.kernel] for layer in layers for op in layer.shaped_ops()
+        layer.madds * cost_ms[op.op.kernel[0]] for layer in layers for op in layer.shaped_ops()
     ]
     model = KernelModel().fit(layers, np.array(made_up_ms))
     wanted = _layer("conv7x7>64")

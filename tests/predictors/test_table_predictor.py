@@ -1,5 +1,7 @@
 """The sum of a network's layers: what is not in the table is estimated and said, never skipped."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
@@ -28,9 +30,9 @@ class FlatPrice(KernelModel):
         super().__init__()
         self.asked: list[str] = []
 
-    def predict_ms(self, layers: "list[Graph]") -> np.ndarray:  # type: ignore[override]
-        self.asked += [layer.signature for layer in layers]
-        return np.full(len(layers), 5.0)
+    def predict(self, graphs: Sequence[Graph]) -> np.ndarray:
+        self.asked += [layer.signature for layer in graphs]
+        return np.full(len(graphs), 5.0)
 
 
 def _predictor(*absent: str) -> TablePredictor:
@@ -39,25 +41,25 @@ def _predictor(*absent: str) -> TablePredictor:
 
 
 def test_the_sum_by_hand() -> None:
-    (found,) = _predictor().predict([NETWORK])
+    (found,) = _predictor().predict_detailed([NETWORK])
     assert (found.latency_ms, found.measured_share) == (1.0 + 2 * 2.0 + 4.0 + 8.0, 1.0)
 
 
 def test_a_layer_outside_the_table_is_priced_and_said_to_be_estimated() -> None:
-    (found,) = _predictor(SIGNATURES[1]).predict([NETWORK])
+    (found,) = _predictor(SIGNATURES[1]).predict_detailed([NETWORK])
     assert found.latency_ms == 1.0 + 2 * 5.0 + 4.0 + 8.0
     assert found.measured_share == pytest.approx(13.0 / 23.0)
 
 
 def test_an_empty_table_measures_nothing_of_a_network() -> None:
-    (found,) = _predictor(*LATENCY_MS).predict([NETWORK])
+    (found,) = _predictor(*LATENCY_MS).predict_detailed([NETWORK])
     assert (found.latency_ms, found.measured_share) == (25.0, 0.0)
 
 
 def test_each_missing_layer_is_priced_once_and_no_other() -> None:
     predictor = _predictor(SIGNATURES[1], SIGNATURES[3])
-    predictor.predict([NETWORK, NETWORK])
-    predictor.predict([NETWORK])
+    predictor.predict_detailed([NETWORK, NETWORK])
+    predictor.predict_detailed([NETWORK])
     predictor.layer_ms(NETWORK)
     assert isinstance(predictor.kernel_model, FlatPrice)
     assert sorted(predictor.kernel_model.asked) == sorted([SIGNATURES[1], SIGNATURES[3]])

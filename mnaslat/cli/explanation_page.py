@@ -1,0 +1,45 @@
+"""What a report says about a prediction: the milliseconds of each layer."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from mnaslat.cli.report_content import configuration_facts, made_facts
+from mnaslat.cli.report_data import ExplainedLayer, ExplainedNetwork, ReportPage
+
+if TYPE_CHECKING:
+    from mnaslat.cli.predictors import WholePredictor
+    from mnaslat.predictors import Explanation
+
+
+def explanation_page(
+    predictor: "WholePredictor", name: str, explained: "Sequence[tuple[str, Explanation]]"
+) -> ReportPage:
+    """The page of predictions by one predictor, each with the network's name."""
+    return ReportPage(
+        title=f"Predictions of {name}",
+        headline=tuple(
+            f"{network}: {explanation.latency_ms:.3g} ms on {predictor.configuration.device}."
+            for network, explanation in explained
+        ),
+        facts=(*configuration_facts(predictor.configuration), *made_facts()),
+        explained=tuple(_network(network, explanation) for network, explanation in explained),
+    )
+
+
+def _network(name: str, explanation: "Explanation") -> ExplainedNetwork:
+    return ExplainedNetwork(
+        name=name,
+        latency_ms=explanation.latency_ms,
+        coverage=explanation.coverage,
+        layers=tuple(
+            ExplainedLayer(
+                place=layer.place,
+                label=layer.label,
+                latency_ms=layer.latency_ms,
+                measured=layer.source == "measured",
+                low_ms=layer.low_ms,
+                high_ms=layer.high_ms,
+            )
+            for layer in explanation.layers
+        ),
+    )

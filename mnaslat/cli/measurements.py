@@ -1,0 +1,343 @@
+"""Measurements made elsewhere: a predictor from a CSV file, and what to measure next."""
+
+import csv
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import typer
+
+from mnaslat.cli.networks import names_code, read_stored_network
+from mnaslat.cli.options import print_json, usage
+from mnaslat.cli.progress import say
+from mnaslat.data.measurement import Configuration
+from mnaslat.errors import MnaslatError
+from mnaslat.graph import Graph, Precision
+from mnaslat.predictors import CostModel
+from mnaslat.predictors.base import Network, as_graphs
+from mnaslat.predictors.cost_features import runtime_of
+from mnaslat.predictors.shipped import pretrained_priors
+
+if TYPE_CHECKING:
+    from mnaslat.data.workspace import Workspace
+    from mnaslat.space import SearchSpace
+
+PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
+_COLUMNS = ("model", "latency_ms")
+_MAX_BYTES = 2**24
+MIN_NETWORKS = 5  # without priors, as ``CostModel`` has it
+_SAME = 1.5  # two latencies of one network agree within this factor, as ``CostModel`` has it
+# From one line to the others, relative to the prior: rather another unit than another network.
+_OTHER_UNIT = 200.0
+_N_CANDIDATES = 300
+_SUGGESTION_SEED = 0x5E1EC7
+
+
+@dataclass(frozen=True)
+class MeasuredLine:
+    """One line of a file of measurements."""
+
+    number: int  # as an editor counts
+    model: str
+    graph: Graph
+    latency_ms: float
+
+
+def calibrate_elsewhere(
+    workspace: "Workspace",
+    path: Path | None,
+    configuration: Configuration,
+    space: "SearchSpace",
+    *,
+    resolution: int | None = None,
+    priors: str = "",
+    n_suggested: int = 0,
+    json: bool = False,
+) -> None:
+    """Fit to the file, if there is one, and save; say how wrong it is, and what to measure next.
+
+    Args:
+        workspace: Where the predictor is saved.
+        path: A file for ``read_measurements``.
+        configuration: Of the device, as ``described_device`` gives it.
+        space: Of tokens in the file, and of what is suggested.
+        resolution: Of the networks; each one's own if left out.
+        priors: As ``chosen_priors`` takes them.
+        n_suggested: How many networks to suggest.
+        json: Whether to print for scripts.
+    """
+    from mnaslat.cli.predictors import store_predictor
+
+    models = chosen_priors(priors, configuration)
+    names = _prior_names(models)
+    say(f"Priors: {', '.join(names) or 'none'}.")
+    found: dict[str, Any] = {"priors": names}
+    lines: list[MeasuredLine] = []
+    model = CostModel(models, configuration)
+    if path is not None:
+        lines = read_measurements(path, space, resolution, configuration.precision)
+        # Too few to fit is no reason not to say what to measure next.
+        if not n_suggested or models or _n_networks(lines) >= MIN_NETWORKS:
+            model = fit_measurements(lines, models, configuration)
+            assert model.held_out is not None
+            stored = store_predictor(workspace, model)
+            found |= {"predictor": str(stored), "held_out": asdict(model.held_out)}
+            if not json:
+                _print_fit(model, stored, say if n_suggested else print)
+    if n_suggested:
+        found["suggested"] = suggested_models(model, space, lines, n_suggested)
+        if not json:
+            _print_suggested(found["suggested"])
+    if json:
+        print_json(found)
+
+
+def _print_fit(model: CostModel, path: Path, tell: Callable[[str], None]) -> None:
+    errors = model.held_out
+    assert errors is not None
+    tell(
+        f"{errors.n} networks; each predicted by a fit without it: MAPE {errors.mape:.2%}, within "
+        f"5 % {errors.within_5:.0%}, within 10 % {errors.within_10:.0%}, Spearman "
+        f"{errors.spearman:.4f}."
+    )
+    tell(f"Predictor: {path}")
+
+
+def _print_suggested(models: Sequence[str]) -> None:
+    """A file for ``--measurements`` but for the latencies."""
+    say("Measure these next: `mnaslat export TOKENS -o FILE.tflite` writes each as a file.")
+    print(",".join(_COLUMNS))
+    for each in models:
+        print(f'"{each}",')
+
+
+def described_device(
+    name: str, precision: str, threads: int, cores: str, delegate: str
+) -> Configuration:
+    """The configuration of a device that is not here, as the options say it."""
+    with usage("--device-name"):
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
+            raise ValueError(
+                f"A device's name is made of letters, digits, '.', '_' and '-', got {name!r}."
+            )
+    with usage("--precision"):
+        if precision not in PRECISIONS:
+            raise ValueError(f"{precision!r} is not one of {', '.join(PRECISIONS)}.")
+    return Configuration(
+        device=name,
+        fingerprint=name,
+        precision=precision,
+        threads=threads,
+        cores=cores or "any",
+        delegate=delegate or "xnnpack",
+        runtime="measured elsewhere",
+    )
+
+
+def chosen_priors(text: str, configuration: Configuration) -> tuple[CostModel, ...]:
+    """Models of other devices: the shipped ones that fit, those named, or none.
+
+    Args:
+        text: Empty for the shipped ones; ``none``; or names of shipped ones and predictor files,
+            with commas between.
+        configuration: Whose prior they are to be.
+
+    Raises:
+        PredictorFileError: If one does not exist or cannot be read.
+    """
+    if text == "none":
+        return ()
+    if not text:
+        return pretrained_priors(configuration)
+    with usage("--priors"):
+        return tuple(_prior(name.strip()) for name in text.split(","))
+
+
+def _prior(name: str) -> CostModel:
+    from mnaslat.cli.predictors import open_predictor
+
+    found = open_predictor(Path(name))
+    if not isinstance(found, CostModel):
+        raise ValueError(f"{name} was learned from layers; a prior is learned from networks alone.")
+    return found
+
+
+def _prior_names(priors: Sequence[CostModel]) -> list[str]:
+    configurations = [prior.configuration for prior in priors]
+    return [
+        f"{each.device} ({'gpu' if runtime_of(each) == 'gpu' else each.cores}, {each.precision})"
+        for each in configurations
+    ]
+
+
+def read_measurements(
+    path: Path, space: "SearchSpace", resolution: int | None, precision: Precision
+) -> list[MeasuredLine]:
+    """Networks with their latencies, checked line by line.
+
+    The file has the columns ``model`` (a name, tokens of the space, the path of a .tflite or an
+    architecture's JSON file, from the file's own folder on) and ``latency_ms``; others are left
+    alone. No code is run, whatever stands there.
+    """
+    with usage("--measurements"):
+        lines = [
+            _line(number, row, path, space, resolution, precision) for number, row in _rows(path)
+        ]
+        if not lines:
+            raise ValueError(f"{path} has no measurement. Add lines: MODEL,MILLISECONDS.")
+        _check_duplicates(lines, path)
+    return lines
+
+
+def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise ValueError(f"{path} is larger than {_MAX_BYTES // 2**20} MB.")
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise ValueError(f"Cannot read {path}: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is no UTF-8 text.") from None
+    reader = csv.reader(text.splitlines())
+    rows: list[tuple[int, dict[str, str]]] = []
+    header: list[str] | None = None
+    try:
+        for cells in reader:
+            cells = [cell.strip() for cell in cells]
+            if not any(cells) or cells[0].startswith("#"):
+                continue
+            if header is None:
+                header = cells
+                missing = [name for name in _COLUMNS if name not in header]
+                if missing:
+                    raise ValueError(
+                        f"{path} has no column {missing[0]!r}. Its first line must name the "
+                        f"columns {' and '.join(_COLUMNS)}, got {', '.join(cells)[:80]!r}."
+                    )
+                continue
+            if len(cells) != len(header):
+                raise ValueError(
+                    f"{path}, line {reader.line_num}: {len(cells)} cells, where the first line "
+                    f"names {len(header)}. Put quotes around tokens: "
+                    f'"{",".join(cells[:-1])[:40]}".'
+                )
+            rows.append((reader.line_num, dict(zip(header, cells, strict=True))))
+    except csv.Error as error:
+        raise ValueError(f"{path}, line {reader.line_num}: {error}.") from None
+    return rows
+
+
+def _line(
+    number: int,
+    row: dict[str, str],
+    path: Path,
+    space: "SearchSpace",
+    resolution: int | None,
+    precision: Precision,
+) -> MeasuredLine:
+    where = f"{path}, line {number}"
+    model, text = row["model"], row["latency_ms"]
+    if not text:
+        raise ValueError(f"{where}: no latency yet. Fill it in, or delete the line.")
+    try:
+        latency_ms = float(text)
+    except ValueError:
+        raise ValueError(f"{where}: {text[:40]!r} is not a number.") from None
+    if not (math.isfinite(latency_ms) and latency_ms > 0):
+        raise ValueError(
+            f"{where}: a latency must be positive milliseconds, got {text[:40]}. Leave out what "
+            "could not be measured."
+        )
+    if names_code(model):
+        raise ValueError(
+            f"{where}: {model!r} would run code, which a file must not. Export the network to a "
+            ".tflite file and name that."
+        )
+    if model.endswith((".tflite", ".json")):
+        model = str(path.parent / model)
+    try:
+        network = read_stored_network(model, space, resolution)
+        (graph,) = as_graphs([network], precision)
+    except typer.BadParameter as error:
+        raise ValueError(f"{where}: {error.message}") from None
+    except (MnaslatError, ValueError) as error:
+        raise ValueError(f"{where}: {error}") from None
+    return MeasuredLine(number, row["model"], graph, latency_ms)
+
+
+def _check_duplicates(lines: Sequence[MeasuredLine], path: Path) -> None:
+    """Raise an error where one network has very different latencies."""
+    first: dict[str, MeasuredLine] = {}
+    for line in lines:
+        other = first.setdefault(line.graph.signature, line)
+        low, high = sorted((other.latency_ms, line.latency_ms))
+        if high > _SAME * low:
+            raise ValueError(
+                f"{path}, lines {other.number} and {line.number}: the same network took "
+                f"{other.latency_ms:.4g} and {line.latency_ms:.4g} ms. Measure again, or delete "
+                "the line that is wrong."
+            )
+
+
+def _n_networks(lines: Sequence[MeasuredLine]) -> int:
+    return len({line.graph.signature for line in lines})
+
+
+def fit_measurements(
+    lines: Sequence[MeasuredLine], priors: Sequence[CostModel], configuration: Configuration
+) -> CostModel:
+    """A cost model of the device that was measured."""
+    with usage("--measurements"):
+        n = _n_networks(lines)
+        if n < MIN_NETWORKS and not priors:
+            raise ValueError(
+                f"Without priors at least {MIN_NETWORKS} different networks are needed, got {n}. "
+                "Measure more (--suggest says which), or give --priors."
+            )
+        _check_units(lines, priors)
+        graphs = [line.graph for line in lines]
+        return CostModel(priors, configuration).fit(graphs, [line.latency_ms for line in lines])
+
+
+def _check_units(lines: Sequence[MeasuredLine], priors: Sequence[CostModel]) -> None:
+    """Raise an error where single lines can hardly be in the unit of the others."""
+    if not priors:
+        return
+    graphs = [line.graph for line in lines]
+    expected = np.mean([np.log(prior.predict(graphs)) for prior in priors], axis=0)
+    factors = np.log([line.latency_ms for line in lines]) - expected
+    factors -= np.median(factors)
+    for line, factor in zip(lines, np.exp(factors), strict=True):
+        if not 1.0 / _OTHER_UNIT <= factor <= _OTHER_UNIT:
+            unit = "microseconds" if factor > 1 else "seconds"
+            times = factor if factor > 1 else 1.0 / factor
+            raise ValueError(
+                f"Line {line.number}: is {line.latency_ms:.4g} in {unit}? Beside the other lines "
+                f"{line.model} is about {times:.3g} times as {'long' if factor > 1 else 'short'} "
+                "as the priors predict in milliseconds. Give milliseconds."
+            )
+
+
+def suggested_models(
+    model: CostModel, space: "SearchSpace", measured: Sequence[MeasuredLine], n: int
+) -> list[str]:
+    """Tokens of the networks of a space to measure next, the most telling one first.
+
+    Args:
+        model: Fitted to what was measured, or not fitted yet.
+        space: Where the networks are to come from.
+        measured: What is not worth measuring again.
+        n: How many.
+    """
+    rng = np.random.default_rng(_SUGGESTION_SEED)
+    rows = list(dict.fromkeys(map(tuple, space.sample(max(_N_CANDIDATES, 10 * n), rng).tolist())))
+    candidates: list[Network] = [space.decode(row) for row in rows]
+    known = {line.graph.signature for line in measured}
+    graphs = as_graphs(candidates, model.configuration.precision)
+    fresh = [index for index, graph in enumerate(graphs) if graph.signature not in known]
+    chosen = model.suggest_calibration([graphs[index] for index in fresh], n)
+    return [",".join(map(str, rows[fresh[index]])) for index in chosen]

@@ -1,0 +1,166 @@
+"""The command that predicts latencies, and says why."""
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mnaslat.cli.options import (
+    DEFAULT_WORKSPACE,
+    JsonOption,
+    SpaceOption,
+    WorkspaceOption,
+    open_space,
+    open_workspace,
+    print_json,
+)
+
+if TYPE_CHECKING:
+    from mnaslat.cli.predictors import WholePredictor
+    from mnaslat.predictors import Explanation
+    from mnaslat.predictors.base import Network
+    from mnaslat.torch_translation import Unknown
+
+OptionalResolution = Annotated[
+    int | None,
+    typer.Option("--resolution", min=8, max=1024, help="Pixels; the network's own if left out."),
+]
+
+
+def predict(
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODEL...",
+            help="Names, comma-separated tokens, architectures' JSON files, .tflite files; or "
+            "MODULE:FUNCTION, which is imported and called, so name only code you trust: it "
+            "returns a torch module for RGB images of --resolution (224) pixels.",
+        ),
+    ],
+    predictor: Annotated[
+        Path | None,
+        typer.Option(
+            "--predictor",
+            help="Predictor file, or the name of one of the phones that come with mnaslat, e.g. "
+            "pixel4-cpu1-fp32; the workspace's newest if left out.",
+        ),
+    ] = None,
+    space: SpaceOption = "mnasnet",
+    resolution: OptionalResolution = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say which layer takes how long.")
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="HTML file with the layers as bars, for --explain."),
+    ] = None,
+    unknown: Annotated[
+        str,
+        typer.Option(
+            "--unknown",
+            help="An operation without a meaning here: error, or estimate it by what it moves.",
+        ),
+    ] = "error",
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    json: JsonOption = False,
+) -> None:
+    """Predict the latency of networks, and say how much of it rests on measured layers.
+
+    Example: mnaslat predict mnasnet-a1 mobilenet-v2 --explain
+    """
+    from mnaslat.cli.networks import read_network
+    from mnaslat.cli.predictors import find_predictor
+
+    on_unknown = _on_unknown(unknown)
+    if output is not None and not explain:
+        raise typer.BadParameter("It shows layers: give --explain too.", param_hint="--output")
+    found, path = find_predictor(open_workspace(workspace), predictor)
+    from_space = open_space(space, resolution=resolution or 224)
+    precision = found.configuration.precision
+    networks = [
+        read_network(text, from_space, resolution, precision=precision, unknown=on_unknown)
+        for text in models
+    ]
+    rows = [
+        _row(found, text, network, explain) for text, network in zip(models, networks, strict=True)
+    ]
+    if output is not None:
+        _write_page(found, path, rows, output)
+    if json:
+        shown = [{**row, "explanation": _to_json(row["explanation"])} for row in rows]
+        if not explain:
+            shown = [{name: row[name] for name in row if name != "explanation"} for row in rows]
+        print_json({"predictor": str(path), "models": shown})
+        return
+    print(f"{path.name}: {found.configuration.fingerprint}, {found.configuration.precision}")
+    for row in rows:
+        interval = "no interval: calibrate on more networks"
+        if row["high_ms"] is not None:
+            interval = f"90 % within {row['low_ms']:.3f}-{row['high_ms']:.3f} ms"
+        print(
+            f"  {_shortened(row['model']):24} {row['predicted_ms']:8.3f} ms   {interval}   "
+            f"{row['measured_share']:.0%} from measured layers"
+        )
+        if row["n_unknown"]:
+            print(f"    {row['n_unknown']} operations are not known; priced by what they move")
+        if row["explanation"] is not None:
+            print("\n".join(f"    {line}" for line in str(row["explanation"]).splitlines()))
+    if output is not None:
+        print(f"Report: {output}")
+
+
+def _on_unknown(text: str) -> "Unknown":
+    if text == "error":
+        return "error"
+    if text == "estimate":
+        return "estimate"
+    raise typer.BadParameter(f"{text!r} is neither error nor estimate.", param_hint="--unknown")
+
+
+def _row(found: "WholePredictor", text: str, network: "Network", explain: bool) -> dict[str, Any]:
+    (prediction,) = found.predict_detailed([network])
+    low_ms, high_ms = found.predict_interval_ms(network)
+    return {
+        "model": text,
+        "predicted_ms": prediction.latency_ms,
+        "low_ms": low_ms if math.isfinite(high_ms) else None,
+        "high_ms": high_ms if math.isfinite(high_ms) else None,
+        "measured_share": prediction.measured_share,
+        "n_unknown": _n_unknown(network),
+        "explanation": found.explain(network) if explain else None,
+    }
+
+
+def _n_unknown(network: "Network") -> int:
+    from mnaslat.graph import Graph
+
+    if not isinstance(network, Graph):
+        return 0
+    return sum(op.kind == "unknown" for layer in network.layers for op in layer.ops)
+
+
+def _write_page(
+    found: "WholePredictor", path: Path, rows: list[dict[str, Any]], output: Path
+) -> None:
+    from mnaslat.cli.explanation_page import explanation_page
+    from mnaslat.cli.report_page import write_report
+
+    explained = [(row["model"], row["explanation"]) for row in rows]
+    write_report(explanation_page(found, path.name, explained), output)
+
+
+def _to_json(explanation: "Explanation | None") -> dict[str, Any] | None:
+    if explanation is None:
+        return None
+    found = explanation.to_json()
+    for layer in found["layers"]:
+        layer["share"] = layer["latency_ms"] / explanation.latency_ms
+    return found
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 24 else f"{text[:23]}…"
+
+
+PREDICTING = (predict,)

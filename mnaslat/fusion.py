@@ -1,0 +1,277 @@
+"""What a converter and the runtime merge: many small operations into one kernel.
+
+A ``Draft`` collects the operations of a network one by one, as its own framework executes them.
+``finish`` folds constants into the convolutions before them, fuses activations, turns explicit
+padding into SAME where that is the same, recognises hard-swish, and drops what nobody reads.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mnaslat.errors import UnsupportedOperation
+from mnaslat.graph import (
+    VALID,
+    WEIGHTED,
+    Fused,
+    Graph,
+    Kind,
+    Op,
+    Padding,
+    Pair,
+    Precision,
+    Shape,
+    chain,
+)
+
+_HAS_ACTIVATION = WEIGHTED | {
+    "add",
+    "sub",
+    "mul",
+    "div",
+    "shift",
+    "scale",
+    "avg_pool",
+    "max_pool",
+}
+_ACTIVATIONS: frozenset[str] = frozenset({"relu", "relu6", "relu_n1_to_1"})
+_TOLERANCE = 1e-3
+
+
+@dataclass
+class _Node:
+    op: Op  # inputs count through the whole draft; 0 is its input
+    shape: Shape
+    label: str
+    constant: float | None = None  # what a shift adds, a scale multiplies by, a pad fills in
+    foldable: bool = False  # a constant for each channel, or one for all
+
+
+class Draft:
+    """A network under construction. Values are numbered: 0 is the input, then one per operation."""
+
+    def __init__(self, input_shape: Shape) -> None:
+        self.input_shape = input_shape
+        self._nodes: list[_Node] = []
+
+    def shape(self, value: int) -> Shape:
+        """Shape of a value as it lies in memory."""
+        return self._nodes[value - 1].shape if value else self.input_shape
+
+    def kind(self, value: int) -> str:
+        """What made a value; "" for the input."""
+        return self._nodes[value - 1].op.kind if value else ""
+
+    def inputs(self, value: int) -> tuple[int, ...]:
+        """What a value was made from."""
+        return self._nodes[value - 1].op.inputs if value else ()
+
+    def add(
+        self,
+        kind: Kind,
+        *inputs: int,
+        label: str = "",
+        constant: float | None = None,
+        foldable: bool = False,
+        **fields: Any,
+    ) -> int:
+        """Add an operation; returns the number of its output.
+
+        Args:
+            kind: Of the operation.
+            inputs: Numbers of values.
+            label: What people call it; also its name, unless ``fields`` has one.
+            constant: The one number that a shift adds, a scale multiplies by or a pad fills in.
+            foldable: The constants are one for all or one for each channel.
+            fields: Further fields of ``Op``.
+
+        Raises:
+            ValueError: If the shapes do not fit the kind.
+        """
+        op = Op(kind=kind, inputs=inputs, **{"name": label, **fields})
+        shape = op.output_shape([self.shape(value) for value in inputs])
+        foldable = foldable or constant is not None
+        self._nodes.append(_Node(op, shape, label, constant, foldable))
+        return len(self._nodes)
+
+    def finish(
+        self,
+        outputs: Sequence[int],
+        precision: Precision,
+        *,
+        converted: bool = False,
+        places: bool = False,
+    ) -> Graph:
+        """The network as the runtime executes it; its last output to be ready is the graph's.
+
+        Args:
+            outputs: Numbers of the values that the network puts out.
+            precision: Of the graph.
+            converted: A converter has merged already what it could: only reshapes are cleared away.
+            places: Labels are ``place/name``; layers are cut only where the place changes.
+
+        Raises:
+            UnsupportedOperation: If the network computes nothing.
+            ValueError: If there is no such precision.
+        """
+        results = [self._without_reshape(value) for value in outputs]
+        merging = _Merging(self, results, converted)
+        merging.run()
+        return merging.graph(precision, places)
+
+    def _without_reshape(self, value: int) -> int:
+        while value and self._nodes[value - 1].op.kind == "reshape":
+            value = self._nodes[value - 1].op.inputs[0]
+        return value
+
+
+class _Merging:
+    """One pass over a draft. ``stands_for`` says which value took the place of another."""
+
+    def __init__(self, draft: Draft, outputs: Sequence[int], converted: bool) -> None:
+        self.draft = draft
+        self.converted = converted
+        self.nodes = [replace(node) for node in draft._nodes]
+        self.outputs = list(outputs)
+        self.stands_for = list(range(len(self.nodes) + 1))
+        self.n_users = [0] * (len(self.nodes) + 1)
+
+    def run(self) -> None:
+        self._count_users()
+        if not self.converted:
+            for number in range(1, len(self.nodes) + 1):
+                self._find_hard_swish(number)
+        self._count_users()
+        for number, node in enumerate(self.nodes, start=1):
+            sources = tuple(self.stands_for[source] for source in node.op.inputs)
+            node.op = replace(node.op, inputs=sources)
+            self._merge(number, node)
+        self._count_users()
+
+    def _merge(self, number: int, node: _Node) -> None:
+        op = node.op
+        source = op.inputs[0]
+        before = self.nodes[source - 1] if source else None
+        if before is None:
+            return
+        alone = self.n_users[source] == 1
+        if self.converted and op.kind != "reshape":
+            return
+        if op.kind in ("shift", "scale") and node.foldable and alone:
+            if before.op.kind in WEIGHTED and not before.op.activation:
+                before.op = replace(before.op, norm=before.op.norm or op.norm)
+                self._replace(number, source)
+        elif op.kind in _ACTIVATIONS and alone:
+            if before.op.kind in _HAS_ACTIVATION and not before.op.activation:
+                activation: Fused = op.kind  # type: ignore[assignment]  # one of the three
+                before.op = replace(before.op, activation=activation)
+                self._replace(number, source)
+        elif op.kind == "reshape":
+            if before.op.kind == "mean" and alone and node.shape == before.shape[-1:]:
+                if not before.op.size:
+                    before.op = replace(before.op, kind="global_pool")
+                    before.shape = node.shape
+                    self._replace(number, source)
+            elif before.op.kind == "reshape":
+                node.op = replace(op, inputs=before.op.inputs)
+        elif op.padding == VALID and before.op.kind == "pad" and not before.op.filters:
+            image = self._shape(before.op.inputs[0])
+            neutral = -math.inf if op.kind == "max_pool" else 0.0
+            if (
+                op.kind in ("conv", "dwconv", "max_pool")
+                and before.constant == neutral
+                and same_padding(
+                    image, op.kernel, op.stride, op.dilation, before.op.padding or VALID
+                )
+            ):
+                node.op = replace(op, padding="", inputs=(before.op.inputs[0], *op.inputs[1:]))
+
+    def _find_hard_swish(self, number: int) -> None:
+        """x * relu6(x + 3) / 6 in either order of the last two steps."""
+        node = self.nodes[number - 1]
+        if node.op.kind == "scale" and _is(node.constant, 1 / 6):
+            product = node.op.inputs[0]
+            if self._kind(product) == "mul" and self.n_users[product] == 1:
+                self._try_hard_swish(number, self.nodes[product - 1].op.inputs)
+        elif node.op.kind == "mul":
+            first, second = node.op.inputs
+            for x, gate in ((first, second), (second, first)):
+                if self._kind(gate) == "scale" and self.n_users[gate] == 1:
+                    if _is(self.nodes[gate - 1].constant, 1 / 6):
+                        self._try_hard_swish(number, (x, self.nodes[gate - 1].op.inputs[0]))
+
+    def _try_hard_swish(self, number: int, factors: Sequence[int]) -> None:
+        for x, clipped in (tuple(factors), tuple(factors)[::-1]):
+            if self._kind(clipped) != "relu6" or self.n_users[clipped] != 1:
+                continue
+            shifted = self.nodes[clipped - 1].op.inputs[0]
+            if self._kind(shifted) != "shift" or self.n_users[shifted] != 1:
+                continue
+            shift = self.nodes[shifted - 1]
+            if shift.op.inputs[0] == x and _is(shift.constant, 3.0):
+                old = self.nodes[number - 1].op
+                self.nodes[number - 1].op = Op(kind="hard_swish", inputs=(x,), name=old.name)
+                return
+
+    def _kind(self, value: int) -> str:
+        return self.nodes[value - 1].op.kind if value else ""
+
+    def _shape(self, value: int) -> Shape:
+        return self.nodes[value - 1].shape if value else self.draft.input_shape
+
+    def _replace(self, number: int, by: int) -> None:
+        self.stands_for[number] = by
+        self.n_users[by] += self.n_users[number] - 1
+
+    def _count_users(self) -> None:
+        """How often each value is read on the way to an output, from the last to the first."""
+        self.n_users = [0] * (len(self.nodes) + 1)
+        for value in self.outputs:
+            self.n_users[self.stands_for[value]] += 1
+        for number in range(len(self.nodes), 0, -1):
+            if self.n_users[number] and self.stands_for[number] == number:
+                for source in self.nodes[number - 1].op.inputs:
+                    self.n_users[self.stands_for[source]] += 1
+
+    def graph(self, precision: Precision, places: bool) -> Graph:
+        """What is left of the draft, cut into layers."""
+        numbers = {0: 0}
+        ops: list[Op] = []
+        labels: list[str] = []
+        for number, node in enumerate(self.nodes, start=1):
+            if self.stands_for[number] == number and self.n_users[number]:
+                sources = tuple(numbers[self.stands_for[source]] for source in node.op.inputs)
+                ops.append(replace(node.op, inputs=sources))
+                labels.append(node.label)
+                numbers[number] = len(ops)
+        if not ops:
+            raise UnsupportedOperation("The network computes nothing.")
+        if not places:
+            return chain(self.draft.input_shape, ops, precision, labels=labels)
+        named = [label.rpartition("/") for label in labels]
+        ops = [replace(op, name=name[2]) for op, name in zip(ops, named, strict=True)]
+        return chain(self.draft.input_shape, ops, precision, places=[name[0] for name in named])
+
+
+def _is(value: float | None, wanted: float) -> bool:
+    return value is not None and abs(value - wanted) < _TOLERANCE
+
+
+def same_padding(
+    image: Shape, kernel: Pair, stride: Pair, dilation: Pair, padding: Padding
+) -> bool:
+    """Whether explicit padding reads the same pixels as SAME.
+
+    What is padded below and to the right beyond the last window does not count.
+    """
+    pads = ((padding[0], padding[1]), (padding[2], padding[3]))
+    for size, window, step, spread, (before, after) in zip(
+        image[:2], kernel, stride, dilation, pads, strict=True
+    ):
+        reach = spread * (window - 1) + 1
+        n_outputs = (size + before + after - reach) // step + 1
+        total = max((-(-size // step) - 1) * step + reach - size, 0)
+        if n_outputs != -(-size // step) or before != total // 2:
+            return False
+    return True

@@ -1,0 +1,57 @@
+"""torch.nn.Module -> Graph: what a TFLite runtime would execute for any torch network.
+
+The module runs once without computing anything (``mnaslat.torch_trace``). Each primitive operation
+it calls is translated (``mnaslat.torch_translation``) into what a converter writes for it: channels
+last, batch norm folded, activations fused, padding explicit unless it equals SAME
+(``mnaslat.fusion``).
+"""
+
+from collections.abc import Sequence
+
+from torch import nn
+
+# These know how to translate: importing them registers what they know.
+from mnaslat import torch_elements as _elements  # noqa: F401
+from mnaslat import torch_moving as _moving  # noqa: F401
+from mnaslat import torch_weighted as _weighted  # noqa: F401
+from mnaslat.graph import Graph, Precision
+from mnaslat.torch_trace import trace
+from mnaslat.torch_translation import Translation, Unknown
+
+
+def graph_from_torch(
+    module: nn.Module,
+    input_shape: Sequence[int] = (1, 3, 224, 224),
+    *,
+    precision: Precision = "fp32",
+    unknown: Unknown = "error",
+) -> Graph:
+    """The graph that a TFLite runtime would execute for a torch module in evaluation.
+
+    The module is left as it is and nothing is computed. The graph is cut into layers wherever
+    exactly one tensor is alive. If the module has several outputs, all are computed and the last
+    one to be ready is the graph's.
+
+    Args:
+        module: Any module that takes one image. Loops, branches on shapes, functional calls and
+            in-place operations are followed.
+        input_shape: (1, channels, height, width).
+        precision: Of the graph.
+        unknown: What to do with an operation that has no meaning here: raise an error, or take it
+            as an op of kind ``unknown``, which predictors price by the elements it moves.
+
+    Raises:
+        UnsupportedOperation: If an operation has no meaning here and ``unknown`` is "error", or if
+            the module cannot be traced, e.g. because it decides by the values of a tensor.
+        ValueError: If ``input_shape`` is not that of one image, or ``unknown`` is neither.
+
+    >>> net = nn.Sequential(nn.Conv2d(3, 8, 3, 2, padding=1), nn.BatchNorm2d(8), nn.Hardswish())
+    >>> graph_from_torch(net, (1, 3, 32, 32)).signature
+    'fp32 32x32x3 pad+1 conv3x3/2+0>8 | hard_swish'
+    """
+    shape = tuple(input_shape)
+    if len(shape) != 4 or shape[0] != 1 or min(shape) < 1:
+        raise ValueError(f"input_shape must be (1, channels, height, width), got {shape}.")
+    if unknown not in ("error", "estimate"):
+        raise ValueError(f"unknown must be 'error' or 'estimate', got {unknown!r}.")
+    return Translation(trace(module, shape), unknown).graph(precision)

@@ -1,0 +1,133 @@
+"""The outer form of a predictor file: a zip whose members are checked before they are believed.
+
+``manifest.json`` names the format and the SHA-256 of every other member and of itself. That finds
+damage; it does not prove who wrote the file. Nothing here runs code from a file, writes its members
+anywhere, or unpacks more than a limit.
+"""
+
+import hashlib
+import io
+import json
+import os
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnaslat.errors import PredictorFileError
+
+FILE_KIND = "mnaslat-predictor"
+_MAX_MEMBER_BYTES = 256 * 2**20
+# What a damaged or forged member may make its readers raise.
+DAMAGE = (
+    OSError, zipfile.BadZipFile, zlib.error, ValueError, KeyError, TypeError, AttributeError,
+    EOFError, RuntimeError, ArithmeticError, MemoryError, LookupError,
+)  # fmt: skip
+
+
+def write_archive(path: Path, manifest: Mapping[str, Any], contents: Mapping[str, bytes]) -> None:
+    """Write a file, which appears whole or not at all.
+
+    Args:
+        path: Its folder is made where it does not exist.
+        manifest: Plain values; the kind and the hashes are added.
+        contents: Members by name.
+    """
+    whole: dict[str, Any] = {"kind": FILE_KIND, **manifest}
+    whole["sha256"] = {
+        name: hashlib.sha256(content).hexdigest() for name, content in contents.items()
+    }
+    whole["sha256"]["manifest.json"] = own_hash(whole)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("manifest.json", json.dumps(whole, indent=1))
+            for name, content in contents.items():
+                archive.writestr(name, content)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_manifest(archive: zipfile.ZipFile, path: Path, formats: Sequence[int]) -> dict[str, Any]:
+    """The manifest of a predictor file, whose hashes are not yet checked.
+
+    Raises:
+        PredictorFileError: If it is no predictor or of a newer format.
+    """
+    manifest = json.loads(_member(archive, "manifest.json"))
+    if not isinstance(manifest, dict) or manifest.get("kind") != FILE_KIND:
+        raise PredictorFileError(f"{path} is not a predictor of mnaslat.")
+    if manifest.get("format") not in formats:
+        raise PredictorFileError(
+            f"{path} has format {manifest.get('format')!r}; this mnaslat reads "
+            f"{' and '.join(map(str, formats))}. Upgrade mnaslat, or calibrate again to write a "
+            "new file."
+        )
+    return manifest
+
+
+def read_members(
+    archive: zipfile.ZipFile, path: Path, manifest: Mapping[str, Any], names: Sequence[str]
+) -> dict[str, bytes]:
+    """Members by name, unchanged since they were written; others are not looked at.
+
+    Raises:
+        PredictorFileError: If one, or the manifest, does not match its hash.
+    """
+    contents = {name: _member(archive, name) for name in names}
+    found = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    found["manifest.json"] = own_hash(manifest)
+    for name, digest in found.items():
+        if digest != manifest["sha256"][name]:
+            raise PredictorFileError(
+                f"{path} was changed after it was written ({name} does not match its hash). "
+                "Get it again from where it came, or calibrate again."
+            )
+    return contents
+
+
+def own_hash(manifest: Mapping[str, Any]) -> str:
+    """SHA-256 of a manifest but for this hash itself."""
+    others = {
+        name: digest for name, digest in manifest["sha256"].items() if name != "manifest.json"
+    }
+    canonical = json.dumps({**manifest, "sha256": others}, sort_keys=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def pack_arrays(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """Arrays as an npz without pickle."""
+    packed = io.BytesIO()
+    np.savez(packed, allow_pickle=False, **arrays)
+    return packed.getvalue()
+
+
+def unpack_arrays(content: bytes, name: str) -> dict[str, NDArray[Any]]:
+    """Read what ``pack_arrays`` gave; whether the arrays make sense is for the caller to check.
+
+    Raises:
+        ValueError: If it unpacks to too much, or an array is a pickle.
+    """
+    packed = io.BytesIO(content)
+    with zipfile.ZipFile(packed) as archive:
+        if sum(member.file_size for member in archive.infolist()) > _MAX_MEMBER_BYTES:
+            raise ValueError(f"{name} unpacks to more than {_MAX_MEMBER_BYTES} bytes")
+    packed.seek(0)
+    with np.load(packed, allow_pickle=False) as arrays:
+        return {each: arrays[each] for each in arrays.files}
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> bytes:
+    if archive.getinfo(name).compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"{name} is compressed in a way that predictors are not")
+    with archive.open(name) as file:
+        content = file.read(_MAX_MEMBER_BYTES + 1)  # a bomb's stated size need not be its true one
+    if len(content) > _MAX_MEMBER_BYTES:
+        raise ValueError(f"{name} is larger than {_MAX_MEMBER_BYTES} bytes")
+    return content

@@ -1,0 +1,146 @@
+"""From measured networks to the state of a cost model: what can be wrong is found out first."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from mnaslat.data.measurement import Configuration
+from mnaslat.errors import ConfigurationMismatch
+from mnaslat.graph import Graph
+from mnaslat.predictors.base import Floats
+from mnaslat.predictors.cost_amounts import Amounts
+from mnaslat.predictors.cost_features import runtime_of
+from mnaslat.predictors.cost_fit import CostSettings, fit_costs
+from mnaslat.predictors.cost_intervals import IntervalScores
+from mnaslat.predictors.cost_state import CostState, all_terms, digest
+from mnaslat.predictors.cost_view import CostView
+
+MIN_NETWORKS = 5  # without other devices as priors
+_MAX_NETWORKS = 3000  # the fit inverts matrices of this size
+_SAME = 1.5  # two measurements of one network agree within this factor
+# Devices differ in speed, but not by this factor: microseconds or seconds taken for milliseconds.
+_OTHER_UNIT = 50.0
+
+
+def learn(
+    networks: Sequence[Graph],
+    measured_ms: Floats,
+    configuration: Configuration,
+    settings: CostSettings,
+    *,
+    priors: tuple[CostState, ...],
+    choose_layer_misfit: bool,
+) -> tuple[CostState, Amounts]:
+    """Fit a cost model to networks that are all different.
+
+    Args:
+        networks: Of the configuration's precision.
+        measured_ms: Shape ``(n,)``, all positive.
+        configuration: Of the device.
+        settings: Of noise and misfit.
+        priors: Of the same runtime and precision.
+        choose_layer_misfit: Whether ``settings.layer_misfit`` is chosen anew.
+
+    Raises:
+        ValueError: If there are too few or too many networks, or their latencies are in another
+            unit than the priors'.
+    """
+    _check_number(len(networks), bool(priors))
+    amounts = Amounts(runtime_of(configuration), configuration.precision, all_terms(priors))
+    composed = amounts.compose(networks)
+    views = [CostView(each.fit, amounts.terms) for each in priors]
+    offset: Floats | float = 0.0
+    if views:
+        log_ms = [each.log_ms(each.sums(composed), composed.amounts) for each in views]
+        _check_unit(measured_ms, log_ms)
+        misfits = [each.misfit(each.sums(composed), composed.amounts) for each in views]
+        offset = np.mean(misfits, axis=0)
+    fit = fit_costs(
+        amounts.terms,
+        composed,
+        np.log(measured_ms),
+        settings,
+        offset=offset,
+        priors=[each.fit for each in priors],
+        choose_layer_misfit=choose_layer_misfit,
+    )
+    state = CostState(
+        configuration=configuration,
+        fit=fit,
+        scores=IntervalScores.of_fit(fit),
+        seen=frozenset(map(digest, networks)),
+        priors=priors,
+    )
+    return state, amounts
+
+
+def checked_priors(
+    priors: tuple[CostState, ...], configuration: Configuration
+) -> tuple[CostState, ...]:
+    """The priors, if they can say something about a configuration.
+
+    Raises:
+        ConfigurationMismatch: If one is of another runtime or precision.
+    """
+    wanted = runtime_of(configuration), configuration.precision
+    for prior in priors:
+        other = prior.configuration
+        found = runtime_of(other), other.precision
+        if found != wanted:
+            raise ConfigurationMismatch(
+                f"A prior, {other.fingerprint}, is for {found[1]} on a {found[0].upper()}, but "
+                f"{wanted[1]} on a {wanted[0].upper()} is to be learned. Use priors of that "
+                "kind, or none."
+            )
+    return priors
+
+
+def merged(graphs: Sequence[Graph], latency_ms: Floats) -> tuple[list[Graph], Floats]:
+    """Each network once, with the geometric mean of its latencies, shape ``(networks,)``.
+
+    Raises:
+        ValueError: If the latencies of one network differ by more than half.
+    """
+    places: dict[str, list[int]] = {}
+    for index, graph in enumerate(graphs):
+        places.setdefault(graph.signature, []).append(index)
+    merged = []
+    for indices in places.values():
+        found = latency_ms[indices]
+        if found.max() > _SAME * found.min():
+            raise ValueError(
+                f"The networks at {', '.join(map(str, indices))} are the same, but took "
+                f"{', '.join(f'{each:.4g}' for each in found)} ms. Measure again, or keep the one "
+                "that is right."
+            )
+        merged.append(float(np.exp(np.log(found).mean())))
+    return [graphs[indices[0]] for indices in places.values()], np.array(merged)
+
+
+def _check_number(n: int, has_priors: bool) -> None:
+    least = 1 if has_priors else MIN_NETWORKS
+    if n < least:
+        raise ValueError(
+            f"A cost model needs at least {least} different networks, got {n}. Measure more, or "
+            "give models of other devices as priors."
+        )
+    if n > _MAX_NETWORKS:
+        raise ValueError(
+            f"A cost model takes at most {_MAX_NETWORKS} networks, got {n}. A random part of them "
+            "teaches it as much."
+        )
+
+
+def _check_unit(measured_ms: Floats, predicted: Sequence[Floats]) -> None:
+    """Raise an error where latencies can hardly be in milliseconds, by priors' log latencies."""
+    factors = [float(np.median(np.log(measured_ms) - log_ms)) for log_ms in predicted]
+    nearest = math.exp(min(factors, key=abs))
+    if 1.0 / _OTHER_UNIT <= nearest <= _OTHER_UNIT:
+        return
+    unit, times = ("microseconds", nearest) if nearest > 1 else ("seconds", 1.0 / nearest)
+    raise ValueError(
+        f"Are these latencies in {unit}? They are about {times:.3g} times as "
+        f"{'long' if nearest > 1 else 'short'} as the priors predict in milliseconds. Give "
+        "milliseconds; if they are right, fit without priors."
+    )

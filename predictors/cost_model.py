@@ -1,0 +1,403 @@
+"""Latency of any network from a few whole networks measured on the device."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from types import MappingProxyType
+from typing import Any, overload
+
+import numpy as np
+
+from mnaslat.data.measurement import Configuration
+from mnaslat.graph import Graph
+from mnaslat.predictors.additive import AdditivePredictor
+from mnaslat.predictors.base import (
+    Floats,
+    Network,
+    Prediction,
+    as_graphs,
+    check_coverage,
+    checked_latency_ms,
+)
+from mnaslat.predictors.cost_amounts import Amounts, Networks
+from mnaslat.predictors.cost_features import runtime_of
+from mnaslat.predictors.cost_fit import CostFit, CostSettings
+from mnaslat.predictors.cost_learning import MIN_NETWORKS as MIN_NETWORKS
+from mnaslat.predictors.cost_learning import checked_priors, learn, merged
+from mnaslat.predictors.cost_selection import choose_networks
+from mnaslat.predictors.cost_state import CostState, all_terms, digest
+from mnaslat.predictors.cost_view import CostView
+from mnaslat.predictors.estimator import Estimator
+from mnaslat.predictors.evaluation import Errors, prediction_errors
+from mnaslat.predictors.explanation import Explanation, LayerCost
+
+_NOISE = {"cpu": 0.01, "gpu": 0.03}
+
+
+class CostModel(AdditivePredictor, Estimator):
+    """Learns what ops cost from whole networks, helped by what is known of other devices.
+
+    No sweep of layers is needed: about ninety networks give the best it can do, ten are enough
+    where other devices' models are its priors (``suggest_calibration`` says which ten), and five
+    are the least without. Measurements that are several times too high lose their weight.
+
+    A network given twice counts once, with the geometric mean of its latencies; where they differ
+    by more than half, nobody can tell which is right, and ``fit`` raises an error.
+
+    Args:
+        priors: Fitted models of other devices, of the same runtime (CPU or GPU) and precision; the
+            number of threads and the cores may differ, but a prior is best where they are alike.
+        configuration: Whose latency is learned; left out, that of an unnamed device with the
+            precision of the graphs and the runtime of the priors.
+        noise: Standard deviation of a measurement's log latency; left out, 0.01 on a CPU and 0.03
+            on a GPU.
+        misfit: Standard deviation of what a network's ops do not explain, of log latency.
+            With 0, here and in the priors, ``compile`` is much faster and predictions a little
+            worse.
+        reach: How unlike networks may be and still share that, in roots of shares of latency.
+        layer_misfit: Standard deviation of what a layer's ops do not explain, in all networks that
+            have it; left out, chosen by the error on networks left out.
+
+    Attributes set by ``fit``:
+        held_out: Errors with each network left out of the fit in turn.
+        networks: Those measured; empty where a file left them out.
+        measured_ms: Their latencies, shape ``(n,)``.
+
+    The method stands in ``cost_fit`` and ``cost_prior``, the terms in ``cost_features``.
+
+    >>> from mnaslat.graph import Graph
+    >>> graphs = [Graph.parse(f"fp32 32x32x16 conv3x3>{8 * n}") for n in range(1, 9)]
+    >>> model = CostModel().fit(graphs, [0.1 + 0.3 * n for n in range(1, 9)])
+    >>> round(model.predict_ms(Graph.parse("fp32 32x32x16 conv3x3>80")), 1)
+    3.1
+    """
+
+    held_out: Errors | None = None
+    networks: tuple[Graph, ...] = ()
+    measured_ms: Floats = np.zeros(0)
+    provenance: Mapping[str, Any] = MappingProxyType({})
+    _learned: CostState | None = None
+    _amounts: Amounts | None = None
+    _view: tuple[int, CostView] | None = None
+
+    def __init__(
+        self,
+        priors: "Sequence[CostModel]" = (),
+        configuration: Configuration | None = None,
+        *,
+        noise: float | None = None,
+        misfit: float = 0.05,
+        reach: float = 0.15,
+        layer_misfit: float | None = None,
+    ) -> None:
+        self.priors = priors
+        self._configuration = configuration
+        self.noise = noise
+        self.misfit = misfit
+        self.reach = reach
+        self.layer_misfit = layer_misfit
+
+    @property
+    def configuration(self) -> Configuration:
+        """The device and settings whose latency is predicted.
+
+        Raises:
+            ValueError: If none was given and nothing was fitted yet.
+        """
+        return self._configuration or self.state.configuration
+
+    @configuration.setter
+    def configuration(self, value: Configuration | None) -> None:
+        self._configuration = value
+
+    def _argument(self, name: str) -> Any:
+        # What was given, where the property says what was learned.
+        return self._configuration if name == "configuration" else getattr(self, name)
+
+    @property
+    def state(self) -> CostState:
+        """All that was learned.
+
+        Raises:
+            ValueError: If nothing was.
+        """
+        if self._learned is None:
+            raise ValueError("Fit the cost model first.")
+        return self._learned
+
+    @property
+    def residuals(self) -> Floats:
+        """Relative error on each of ``networks``, predicted by a fit without it; shape ``(n,)``."""
+        if not self.networks:
+            return np.zeros(0)
+        return np.asarray(np.exp(-self.state.fit.left_out) - 1.0)
+
+    @classmethod
+    def from_state(cls, state: CostState) -> "CostModel":
+        """A fitted model that knows what ``state`` says."""
+        settings = state.fit.settings
+        model = cls(
+            tuple(cls.from_state(prior) for prior in state.priors),
+            state.configuration,
+            noise=settings.noise,
+            misfit=settings.misfit,
+            reach=settings.reach,
+            layer_misfit=settings.layer_misfit,
+        )
+        model._learn(state)
+        return model
+
+    def fit(self, graphs: Sequence[Network], latency_ms: Sequence[float] | Floats) -> "CostModel":
+        """Learn from whole networks, or single layers, measured on the device.
+
+        Args:
+            graphs: At least five; one where there are priors.
+            latency_ms: Shape ``(n,)``, all positive.
+
+        Raises:
+            ValueError: If there are too few, a latency is not positive, one network has two very
+                different latencies, or all are about a thousand times what the priors predict.
+            ConfigurationMismatch: If graphs or priors are of another precision or runtime.
+        """
+        measured_ms = checked_latency_ms(latency_ms, len(graphs), "A cost model")
+        configuration = self._configuration_for(graphs)
+        networks, measured_ms = merged(as_graphs(graphs, configuration.precision), measured_ms)
+        state, amounts = learn(
+            networks,
+            measured_ms,
+            configuration,
+            self._settings(configuration),
+            priors=checked_priors(self._states_of_priors(), configuration),
+            choose_layer_misfit=self.layer_misfit is None,
+        )
+        self._learn(state, amounts)
+        self.networks, self.measured_ms = tuple(networks), measured_ms
+        self.held_out = prediction_errors(measured_ms * (1.0 + self.residuals), measured_ms)
+        self.provenance = MappingProxyType({})
+        return self
+
+    def recalibrated(
+        self, networks: Sequence[Network], measured_ms: Sequence[float] | Floats
+    ) -> "CostModel":
+        """A new model, fitted to this one's networks and further ones of the same device.
+
+        A network that was measured before counts once, with its new latency. Where a file left this
+        model's measurements out, it becomes the prior of the new one.
+        """
+        graphs = as_graphs(networks, self.configuration.precision)
+        arguments = {**self.get_params(), "configuration": self.configuration}
+        if not self.networks:
+            return CostModel(**{**arguments, "priors": (self,)}).fit(graphs, measured_ms)
+        latency_ms = checked_latency_ms(measured_ms, len(graphs), "A cost model")
+        fresh, latency_ms = merged(graphs, latency_ms)
+        known = dict(zip(map(digest, self.networks), self.networks, strict=True))
+        known |= dict(zip(map(digest, fresh), fresh, strict=True))
+        latencies = dict(zip(map(digest, self.networks), self.measured_ms, strict=True))
+        latencies |= dict(zip(map(digest, fresh), latency_ms, strict=True))
+        return CostModel(**arguments).fit(list(known.values()), list(latencies.values()))
+
+    def predict(self, graphs: Sequence[Network]) -> Floats:
+        """Latency in milliseconds, shape ``(n,)``.
+
+        Raises:
+            ConfigurationMismatch: If a graph has another precision than the model.
+        """
+        return self._latency_ms(self._composed(self._graphs(graphs)))
+
+    @overload
+    def predict_ms(self, networks: Network) -> float: ...
+    @overload
+    def predict_ms(self, networks: Sequence[Network]) -> Floats: ...
+    def predict_ms(self, networks: Network | Sequence[Network]) -> float | Floats:
+        """Latency in milliseconds: a float for one network, shape ``(n,)`` for a sequence.
+
+        Raises:
+            ConfigurationMismatch: If a graph has another precision than the model.
+        """
+        if not isinstance(networks, Sequence):
+            return float(self.predict([networks])[0])
+        return self.predict(networks)
+
+    def predict_detailed(self, networks: Sequence[Network]) -> list[Prediction]:
+        """Latency of each network; none of it rests on measured layers."""
+        return [Prediction(float(latency_ms), 0.0) for latency_ms in self.predict(networks)]
+
+    @overload
+    def predict_interval_ms(
+        self, networks: Network, coverage: float = 0.9
+    ) -> tuple[float, float]: ...
+    @overload
+    def predict_interval_ms(
+        self, networks: Sequence[Network], coverage: float = 0.9
+    ) -> tuple[Floats, Floats]: ...
+    def predict_interval_ms(
+        self, networks: Network | Sequence[Network], coverage: float = 0.9
+    ) -> tuple[float, float] | tuple[Floats, Floats]:
+        """Bounds that hold the measured latency of ``coverage`` of networks, below and above.
+
+        Floats for one network, arrays of shape ``(n,)`` for a sequence. Networks unlike all that
+        were measured get wider bounds, as families left out of the fit needed them.
+
+        Raises:
+            ValueError: If coverage does not lie between 0 and 1.
+        """
+        if not isinstance(networks, Sequence):
+            low_ms, high_ms = self.predict_interval_ms([networks], coverage)
+            return float(low_ms[0]), float(high_ms[0])
+        composed = self._composed(self._graphs(networks))
+        return self._bounds(self._latency_ms(composed), composed, coverage)
+
+    def explain(self, network: Network, coverage: float = 0.9) -> Explanation:
+        """Milliseconds by layer, which add up to the prediction.
+
+        The first layer also pays for starting an inference. What the ops do not explain is shared
+        out in proportion.
+
+        Raises:
+            ValueError: If coverage does not lie between 0 and 1.
+        """
+        check_coverage(coverage)
+        (graph,) = self._graphs([network])
+        total_ms = self.predict_ms(graph)
+        layers = self._composed(graph.layer_graphs())
+        costs_ms = self._current_view.sums(layers)[:, 0]
+        each_ms = costs_ms * (total_ms / costs_ms.sum())
+        costly = np.flatnonzero(each_ms > 0)  # a reshape alone is free
+        low_ms, high_ms = np.zeros(len(each_ms)), np.zeros(len(each_ms))
+        bounds = self._bounds(each_ms[costly], layers.take(costly), coverage)
+        low_ms[costly], high_ms[costly] = bounds
+        total_low_ms, total_high_ms = self.predict_interval_ms(graph, coverage)
+        return Explanation(
+            latency_ms=total_ms,
+            low_ms=total_low_ms,
+            high_ms=total_high_ms,
+            coverage=coverage,
+            layers=tuple(
+                LayerCost(
+                    place=place,
+                    label=layer.label or layer.text,
+                    latency_ms=float(each_ms[row]),
+                    source="estimated",
+                    low_ms=float(low_ms[row]),
+                    high_ms=float(high_ms[row]),
+                )
+                for row, (place, layer) in enumerate(zip(graph.places, graph.layers, strict=True))
+            ),
+        )
+
+    def suggest_calibration(self, candidates: Sequence[Network], n: int) -> list[int]:
+        """Which networks to measure next, the most telling one first.
+
+        Those that leave the least doubt about all candidates, given the priors and what was fitted
+        so far. Networks measured before are not suggested, nor is one that stands there twice.
+
+        Args:
+            candidates: Networks like those to be predicted.
+            n: How many; fewer are suggested where there are fewer candidates.
+
+        Raises:
+            ValueError: If n is not positive or there are no candidates.
+        """
+        if n < 1 or len(candidates) == 0:
+            raise ValueError(f"Suggest at least 1 of at least 1 network, got n={n}.")
+        configuration = self._configuration_for(candidates)
+        graphs = as_graphs(candidates, configuration.precision)
+        settings = self._settings(configuration)
+        if self._learned is None:
+            priors = checked_priors(self._states_of_priors(), configuration)
+            amounts = Amounts(runtime_of(configuration), configuration.precision, all_terms(priors))
+            composed, seen = amounts.compose(graphs), set()
+            fit = CostFit.before(amounts.terms, settings, [each.fit for each in priors])
+            view = CostView(fit, amounts.terms)
+        else:
+            composed, seen = self._composed(graphs), set(self.state.seen)
+            view = self._current_view
+        excluded = np.zeros(len(graphs), dtype=np.bool_)
+        for index, graph in enumerate(graphs):
+            excluded[index] = digest(graph) in seen
+            seen.add(digest(graph))
+        covariance = partial(view.covariance, composed)
+        return choose_networks(covariance, view.variance(composed), n, settings.noise, excluded)
+
+    def additive_features(self, graphs: Sequence[Graph]) -> Floats:
+        """Two sums for this model and each prior, and the terms where they are needed too."""
+        composed = self._composed(graphs)
+        view = self._current_view
+        sums = view.sums(composed)
+        return np.hstack([sums, composed.amounts]) if view.needs_amounts else sums
+
+    def from_features(self, features: Floats) -> Floats:
+        """Latency in milliseconds, shape ``(n,)``; rows made earlier may have fewer terms."""
+        view = self._current_view
+        sums, amounts = features[:, : view.n_sums], features[:, view.n_sums :]
+        missing = self._amounts_of_fit.n_terms - amounts.shape[1]
+        if view.needs_amounts and missing:
+            amounts = np.pad(amounts, [(0, 0), (0, missing)])
+        return np.asarray(np.exp(view.log_ms(sums, amounts if view.needs_amounts else None)))
+
+    def _learn(self, state: CostState, amounts: Amounts | None = None) -> None:
+        self._learned = state
+        self._amounts = amounts or Amounts(
+            runtime_of(state.configuration), state.configuration.precision, all_terms([state])
+        )
+        self._view = None
+
+    @property
+    def _amounts_of_fit(self) -> Amounts:
+        if self._amounts is None:
+            raise ValueError("Fit the cost model first.")
+        return self._amounts
+
+    @property
+    def _current_view(self) -> CostView:
+        """The fit over all terms met so far; new ones are met now and then."""
+        terms = self._amounts_of_fit.terms
+        if self._view is None or self._view[0] != len(terms):
+            self._view = len(terms), CostView(self.state.fit, terms)
+        return self._view[1]
+
+    def _graphs(self, networks: Sequence[Network]) -> list[Graph]:
+        return as_graphs(networks, self.state.configuration.precision)
+
+    def _composed(self, graphs: Sequence[Graph]) -> Networks:
+        return self._amounts_of_fit.compose(graphs)
+
+    def _latency_ms(self, networks: Networks) -> Floats:
+        view = self._current_view
+        return np.asarray(np.exp(view.log_ms(view.sums(networks), networks.amounts)))
+
+    def _bounds(
+        self, latency_ms: Floats, networks: Networks, coverage: float
+    ) -> tuple[Floats, Floats]:
+        check_coverage(coverage)
+        deviation = self._current_view.deviation(networks)
+        factor = np.exp(self.state.scores.n_deviations(deviation, coverage) * deviation)
+        return latency_ms / factor, latency_ms * factor
+
+    def _settings(self, configuration: Configuration) -> CostSettings:
+        noise = _NOISE[runtime_of(configuration)] if self.noise is None else self.noise
+        return CostSettings(
+            noise=noise,
+            misfit=self.misfit,
+            reach=self.reach,
+            layer_misfit=0.05 if self.layer_misfit is None else self.layer_misfit,
+        )
+
+    def _configuration_for(self, networks: Sequence[Network]) -> Configuration:
+        if self._configuration is not None:
+            return self._configuration
+        precisions = [each.precision for each in networks if isinstance(each, Graph)]
+        precision = precisions[0] if precisions else "fp32"
+        states = self._states_of_priors()
+        delegate = states[0].configuration.delegate if states else "xnnpack"
+        return Configuration(
+            device="unnamed", fingerprint="unnamed", precision=precision, delegate=delegate
+        )
+
+    def _states_of_priors(self) -> tuple[CostState, ...]:
+        for prior in self.priors:
+            if not isinstance(prior, CostModel):
+                raise ValueError(
+                    f"Priors are fitted cost models, got a {type(prior).__name__}. Load one with "
+                    "load_predictor, or leave priors out."
+                )
+        return tuple(prior.state for prior in self.priors)

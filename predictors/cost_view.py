@@ -1,0 +1,133 @@
+"""What a fit says about networks that may have terms and layers which it never met."""
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnaslat.predictors.base import Floats
+from mnaslat.predictors.cost_amounts import Networks
+from mnaslat.predictors.cost_features import Term
+from mnaslat.predictors.cost_fit import (
+    LEAST_MS,
+    CostFit,
+    covariance_of,
+    likeness,
+    parts_of,
+    shares_of,
+)
+from mnaslat.predictors.cost_prior import prior_of
+
+
+class CostView:
+    """A fit and its priors, seen over a list of terms that holds the fit's own.
+
+    A log latency needs two sums over a network's layers for each fit, the fit's own and those of
+    its priors: T, their latency by the terms, and B, the same weighted by how far measurements
+    moved each layer. It is ``log T + B / T`` with the priors' own B / T on top, and with what
+    networks that spend their time alike have in common, which needs the sums of all terms.
+    """
+
+    def __init__(self, fit: CostFit, terms: Sequence[Term]) -> None:
+        place = {term: index for index, term in enumerate(terms)}
+        self._fit = fit
+        self._terms = tuple(terms)
+        self._factors = np.exp(fit.theta_of(terms))
+        self._measured = np.zeros((len(fit.shares), len(terms)))
+        self._measured[:, [place[term] for term in fit.terms]] = fit.shares
+        self._roots = np.sqrt(self._measured)
+        self._priors = [CostView(prior, terms) for prior in fit.priors]
+
+    @property
+    def n_sums(self) -> int:
+        """Columns of ``sums``."""
+        return 2 + sum(prior.n_sums for prior in self._priors)
+
+    @property
+    def needs_amounts(self) -> bool:
+        """Whether a latency depends on more than ``sums``."""
+        return self._fit.settings.misfit > 0 or any(each.needs_amounts for each in self._priors)
+
+    def sums(self, networks: Networks) -> Floats:
+        """T and B of the fit and of its priors, shape ``(n, n_sums)``."""
+        layers_ms = networks.units @ self._factors
+        pulls = self._fit.layer_pulls
+        pulled = layers_ms * np.array([pulls.get(key, 0.0) for key in networks.keys])
+        own = networks.counts @ np.stack([layers_ms, pulled], axis=1)
+        return np.hstack([own, *(prior.sums(networks) for prior in self._priors)])
+
+    def log_ms(self, sums: Floats, amounts: Floats | None) -> Floats:
+        """Logarithm of the latency in milliseconds, shape ``(n,)``.
+
+        Args:
+            sums: As ``sums`` gives them.
+            amounts: Of the terms, shape ``(n, terms)``; None where they are not needed.
+        """
+        return np.asarray(np.log(np.maximum(sums[:, 0], LEAST_MS)) + self.misfit(sums, amounts))
+
+    def misfit(self, sums: Floats, amounts: Floats | None) -> Floats:
+        """Logarithm of the factor that the terms do not describe, shape ``(n,)``."""
+        settings = self._fit.settings
+        found: Floats = sums[:, 1] / np.maximum(sums[:, 0], LEAST_MS)
+        if settings.misfit > 0 and amounts is not None:
+            roots = np.sqrt(shares_of(amounts * self._factors))
+            alike = likeness(roots, self._roots, settings.reach)
+            found = found + alike @ (settings.misfit**2 * self._fit.dual)
+        start = 2
+        for prior in self._priors:
+            of_prior = prior.misfit(sums[:, start : start + prior.n_sums], amounts)
+            found = found + of_prior / len(self._priors)
+            start += prior.n_sums
+        return found
+
+    def deviation(self, networks: Networks) -> Floats:
+        """Standard deviation of the log of a new measurement, shape ``(n,)``."""
+        noise = self._fit.settings.noise
+        found: Floats = np.sqrt(np.maximum(self.variance(networks), 0.0) + noise**2)
+        return found
+
+    def variance(self, networks: Networks) -> Floats:
+        """Of log latencies, given what was measured; shape ``(n,)``."""
+        settings = self._fit.settings
+        shares, parts = self._shares(networks), parts_of(networks, self._factors)
+        cross = self._with_measured(networks)
+        found = np.einsum("ij,jk,ik->i", shares, self._of_terms, shares) + settings.misfit**2
+        found += settings.layer_misfit**2 * np.square(parts).sum(axis=1)
+        found -= np.einsum("ij,jk,ik->i", cross, self._fit.inverse, cross)
+        return np.asarray(found)
+
+    def covariance(
+        self, networks: Networks, rows: NDArray[np.intp] | slice, columns: NDArray[np.intp] | slice
+    ) -> Floats:
+        """Of log latencies, given what was measured; shape ``(rows, columns)``."""
+        left, right = networks.take(rows), networks.take(columns)
+        settings = self._fit.settings
+        found = covariance_of(self._shares(left), self._shares(right), self._of_terms, settings)
+        parts = parts_of(left, self._factors), parts_of(right, self._factors)
+        found = found + settings.layer_misfit**2 * parts[0] @ parts[1].T
+        cross = self._with_measured(left), self._with_measured(right)
+        return np.asarray(found - cross[0] @ self._fit.inverse @ cross[1].T)
+
+    @cached_property
+    def _of_terms(self) -> Floats:
+        return prior_of(self._fit.priors, self._terms)[1]
+
+    @cached_property
+    def _layer_places(self) -> dict[str, int]:
+        return {key: place for place, key in enumerate(self._fit.layers)}
+
+    def _shares(self, networks: Networks) -> Floats:
+        return shares_of(networks.amounts * self._factors)
+
+    def _with_measured(self, networks: Networks) -> Floats:
+        """Covariance of log latencies with those measured, before that; shape ``(n, measured)``."""
+        settings = self._fit.settings
+        found = covariance_of(self._shares(networks), self._measured, self._of_terms, settings)
+        places = self._layer_places
+        known = [index for index, key in enumerate(networks.keys) if key in places]
+        if known:
+            parts = parts_of(networks, self._factors)[:, known]
+            measured = self._fit.parts[:, [places[networks.keys[index]] for index in known]]
+            found = found + settings.layer_misfit**2 * parts @ measured.T
+        return found

@@ -1,0 +1,105 @@
+"""What scikit-learn asks of an estimator, without importing scikit-learn.
+
+``clone``, ``cross_val_score`` and ``GridSearchCV`` work over lists of graphs: a sample is a graph,
+the target its latency in milliseconds.
+"""
+
+import inspect
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Own = TypeVar("Own", bound="Estimator")
+
+
+class Estimator:
+    """Base of predictors: parameters are the arguments of ``__init__``, kept under their names.
+
+    What ``fit`` learns stands in other attributes.
+    """
+
+    _estimator_type = "regressor"  # read by scikit-learn before 1.6
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Arguments of ``__init__`` by name.
+
+        Args:
+            deep: Without effect: a table or another predictor is a value, not to be looked into.
+        """
+        return {name: self._argument(name) for name in self._parameter_names()}
+
+    def set_params(self: Own, **params: Any) -> Own:
+        """Set arguments of ``__init__``; they act at the next ``fit``.
+
+        Raises:
+            ValueError: If there is no such argument.
+        """
+        known = self._parameter_names()
+        for name, value in params.items():
+            if name not in known:
+                listed = ", ".join(known) or "none"
+                raise ValueError(
+                    f"{type(self).__name__} has no parameter {name!r}; it has {listed}."
+                )
+            setattr(self, name, value)
+        return self
+
+    def fit(self: Own, graphs: Sequence[Any], latency_ms: Any) -> Own:
+        """Learn from graphs and their latencies in milliseconds; returns itself."""
+        raise NotImplementedError
+
+    def predict(self, graphs: Sequence[Any]) -> NDArray[np.float64]:
+        """Latency in milliseconds, shape ``(n,)``."""
+        raise NotImplementedError
+
+    def score(self, graphs: Sequence[Any], latency_ms: Sequence[float] | Any) -> float:
+        """Coefficient of determination, as scikit-learn's regressors score; 1 is perfect.
+
+        It weighs slow networks most. For relative errors use
+        ``scoring="neg_mean_absolute_percentage_error"`` or ``mnaslat.predictors.evaluate``.
+        """
+        measured_ms = np.asarray(latency_ms, dtype=np.float64)
+        missed = float(np.square(measured_ms - self.predict(graphs)).sum())
+        spread = float(np.square(measured_ms - measured_ms.mean()).sum())
+        return 1.0 - missed / spread if spread > 0 else float(missed == 0)
+
+    def _argument(self, name: str) -> Any:
+        return getattr(self, name)
+
+    @classmethod
+    def _parameter_names(cls) -> tuple[str, ...]:
+        if cls.__init__ is object.__init__:
+            return ()
+        parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
+        return tuple(each.name for each in parameters if each.kind is not each.VAR_KEYWORD)
+
+    def __sklearn_clone__(self: Own) -> Own:
+        # Priors, tables and bases are data: scikit-learn's own way would hand out unfitted copies.
+        return type(self)(**self.get_params())
+
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import InputTags, RegressorTags, Tags, TargetTags
+
+        return Tags(
+            estimator_type="regressor",
+            target_tags=TargetTags(required=True, positive_only=True),
+            regressor_tags=RegressorTags(),
+            input_tags=InputTags(two_d_array=False),
+        )
+
+    def __repr__(self) -> str:
+        # Tables and predictors are long: those at their defaults are left out, others named.
+        defaults = inspect.signature(type(self)).parameters
+        shown = [
+            f"{name}={_short(value)}"
+            for name, value in self.get_params().items()
+            if value is not defaults[name].default
+        ]
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"<{type(value).__name__}>"

@@ -1,0 +1,68 @@
+"""Why a network takes as long as it does: its latency, layer by layer."""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Source = Literal["measured", "estimated"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerCost:
+    """What one layer adds to a prediction.
+
+    ``low_ms`` and ``high_ms`` bound the layer alone; they are None where the predictor does not
+    know how wrong it may be. Layers' errors partly cancel, so that the bounds of a network are not
+    the sums of its layers' bounds.
+    """
+
+    place: str  # as in ``Graph.places``; "network" for what belongs to no layer
+    label: str
+    latency_ms: float
+    source: Source
+    low_ms: float | None = None
+    high_ms: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explanation:
+    """A prediction, layer by layer.
+
+    The layers' latencies add up to ``latency_ms``, which is what ``predict_ms`` gives.
+    """
+
+    latency_ms: float
+    low_ms: float | None  # None: how wrong it may be is not known
+    high_ms: float | None
+    coverage: float  # of all bounds
+    layers: tuple[LayerCost, ...]
+
+    @property
+    def measured_share(self) -> float:
+        """Fraction of the latency that was measured."""
+        measured = sum(each.latency_ms for each in self.layers if each.source == "measured")
+        return measured / sum(each.latency_ms for each in self.layers)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for ``json.dumps``; bounds that are not known or not finite are None."""
+        found = {**asdict(self), "measured_share": self.measured_share}
+        for entry in (found, *found["layers"]):
+            for name in ("low_ms", "high_ms"):
+                if entry[name] is not None and not math.isfinite(entry[name]):
+                    entry[name] = None
+        return found
+
+    def __str__(self) -> str:
+        """A table for the terminal."""
+        width = max(len("network"), *(len(each.place) for each in self.layers))
+        rows = []
+        for each in self.layers:
+            share = each.latency_ms / self.latency_ms
+            row = f"{each.place:{width}} {each.latency_ms:10.4f} ms {share:6.1%}  {each.source:9}"
+            rows.append(f"{row}  {_bounds(each.low_ms, each.high_ms):24}  {each.label}".rstrip())
+        total = f"{'total':{width}} {self.latency_ms:10.4f} ms {'':6}  {'':9}  "
+        return "\n".join([*rows, (total + _bounds(self.low_ms, self.high_ms)).rstrip()])
+
+
+def _bounds(low_ms: float | None, high_ms: float | None) -> str:
+    return "" if low_ms is None or high_ms is None else f"{low_ms:.4f} to {high_ms:.4f} ms"
