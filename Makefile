@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 INSTALLED = .venv/.installed
 
-.PHONY: install demo test test-slow check bench clean
+.PHONY: install demo test test-slow check bench pretrained clean
 
 install: $(INSTALLED)
 
@@ -32,6 +32,9 @@ check: install
 
 bench: install
 	for script in benchmarks/[a-z]*.py; do PYTHONPATH=benchmarks $(BIN)/python $$script || exit 1; done
+
+pretrained: install
+	PYTHONPATH=benchmarks $(BIN)/python benchmarks/_make_pretrained.py
 
 clean:
 	rm -rf .venv demo-workspace bench-workspace
