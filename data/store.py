@@ -22,6 +22,7 @@ from mnaslat.errors import WorkspaceError
 
 Subject = Literal["layer", "network"]
 
+_PATIENCE_S = 30.0  # with other processes that write
 _SCHEMA_VERSION = 3
 _SCHEMA = (
     """CREATE TABLE IF NOT EXISTS configurations (
@@ -74,7 +75,7 @@ class Store:
         self.path = path
         with self._errors():
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(path, timeout=30.0)
+            self._connection = sqlite3.connect(path, timeout=_PATIENCE_S)
         try:
             with self._errors():
                 self._prepare()
@@ -241,7 +242,7 @@ class Store:
 
     def _prepare(self) -> None:
         connection = self._connection
-        connection.execute("PRAGMA journal_mode=WAL")
+        _use_write_ahead_log(connection)
         # A committed round survives a power cut too; the commit overlaps the next measurement.
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
@@ -306,6 +307,19 @@ class Store:
 
 
 _STATISTICS = ("n_runs", "first_ms", "min_ms", "max_ms", "mean_ms", "std_ms", "median_ms")
+
+
+def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
+    """SQLite does not wait by itself where another process switches a new file at this moment."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
 
 
 def _version(connection: sqlite3.Connection) -> int:

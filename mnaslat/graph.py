@@ -24,6 +24,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Literal, get_args
 
+_MAX_SIZE = 2**31 - 1  # of a dimension: what a .tflite file can say
+
 Precision = Literal["fp32", "fp16", "int8"]
 Kind = Literal[
     # With weights.
@@ -445,8 +447,8 @@ class Graph:
         try:
             precision, shape_text, rest = signature.split(" ", 2)
             shape: Shape = tuple(int(size) for size in shape_text.split("x"))
-            if min(shape) < 1:
-                raise ValueError(f"{shape_text!r} is not a shape")
+            if not all(1 <= size <= _MAX_SIZE for size in shape):
+                raise ValueError(f"{shape_text[:80]!r} is not a shape")
             layers = []
             for layer_text in rest.split(" | "):
                 ops = tuple(
