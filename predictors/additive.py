@@ -18,8 +18,8 @@ class AdditivePredictor(ABC):
     """A predictor whose latency is a function of features that add up over layers.
 
     ``predict_ms(graphs)`` must be ``from_features(additive_features(graphs))``, and the features of
-    a network the sum of its layers'. Then a whole search space can be predicted from tables, at
-    millions of networks a second, and its latency can be differentiated.
+    a network the sum of its layers'. Then a whole search space can be predicted from tables, the
+    faster the fewer features there are, and its latency can be differentiated.
     """
 
     @property

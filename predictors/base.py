@@ -110,6 +110,16 @@ def checked_latency_ms(latency_ms: Sequence[float] | Floats, n: int, what: str) 
     return checked
 
 
+def renewed(
+    graphs: Sequence[Graph], latency_ms: Floats, fresh: Sequence[Graph], fresh_ms: Floats
+) -> tuple[list[Graph], list[float]]:
+    """Networks measured before and now: each once, with its latest latency."""
+    pairs = [*zip(graphs, latency_ms, strict=True), *zip(fresh, fresh_ms, strict=True)]
+    # By signature: a graph read from a file lacks the names that a lowered one has.
+    known = {graph.signature: (graph, float(measured_ms)) for graph, measured_ms in pairs}
+    return [graph for graph, _ in known.values()], [each for _, each in known.values()]
+
+
 def check_coverage(coverage: float) -> None:
     """Refuse what is no fraction.
 

@@ -19,6 +19,7 @@ from mnaslat.predictors.base import (
     as_graphs,
     check_coverage,
     checked_latency_ms,
+    renewed,
 )
 from mnaslat.predictors.correction import Correction, choose_correction, folds, sizes_mb
 from mnaslat.predictors.cost_model import CostModel
@@ -127,28 +128,9 @@ class CalibratedPredictor(AdditivePredictor, Estimator):
         A network that was measured before counts once, with its new latency.
         """
         graphs = as_graphs(networks, self.configuration.precision)
-        pairs = [
-            *zip(self.networks, map(float, self.measured_ms), strict=True),
-            *zip(graphs, map(float, measured_ms), strict=True),
-        ]
-        # By signature: a graph read from a file lacks the names that a lowered one has.
-        known = {graph.signature: (graph, latency_ms) for graph, latency_ms in pairs}
-        fitted, latencies_ms = zip(*known.values(), strict=True) if known else ((), ())
+        fresh_ms = np.asarray(measured_ms, dtype=np.float64)
+        fitted, latencies_ms = renewed(self.networks, self.measured_ms, graphs, fresh_ms)
         return CalibratedPredictor(self.base).fit(fitted, latencies_ms)
-
-    @overload
-    def predict_ms(self, networks: Network) -> float: ...
-    @overload
-    def predict_ms(self, networks: Sequence[Network]) -> Floats: ...
-    def predict_ms(self, networks: Network | Sequence[Network]) -> float | Floats:
-        """Latency in milliseconds: a float for one network, shape ``(n,)`` for a sequence.
-
-        Raises:
-            ConfigurationMismatch: If a graph has another precision than the predictor.
-        """
-        if not isinstance(networks, Sequence):
-            return float(self.predict([networks])[0])
-        return self.predict(networks)
 
     def predict(self, graphs: Sequence[Network]) -> Floats:
         """Latency in milliseconds, shape ``(n,)``."""

@@ -17,11 +17,11 @@ from mnaslat.predictors.base import (
     as_graphs,
     check_coverage,
     checked_latency_ms,
+    renewed,
 )
 from mnaslat.predictors.cost_amounts import Amounts, Networks
 from mnaslat.predictors.cost_features import runtime_of
 from mnaslat.predictors.cost_fit import CostFit, CostSettings
-from mnaslat.predictors.cost_learning import MIN_NETWORKS as MIN_NETWORKS
 from mnaslat.predictors.cost_learning import checked_priors, learn, merged
 from mnaslat.predictors.cost_selection import choose_networks
 from mnaslat.predictors.cost_state import CostState, all_terms, digest
@@ -189,11 +189,8 @@ class CostModel(AdditivePredictor, Estimator):
             return CostModel(**{**arguments, "priors": (self,)}).fit(graphs, measured_ms)
         latency_ms = checked_latency_ms(measured_ms, len(graphs), "A cost model")
         fresh, latency_ms = merged(graphs, latency_ms)
-        known = dict(zip(map(digest, self.networks), self.networks, strict=True))
-        known |= dict(zip(map(digest, fresh), fresh, strict=True))
-        latencies = dict(zip(map(digest, self.networks), self.measured_ms, strict=True))
-        latencies |= dict(zip(map(digest, fresh), latency_ms, strict=True))
-        return CostModel(**arguments).fit(list(known.values()), list(latencies.values()))
+        known, latencies_ms = renewed(self.networks, self.measured_ms, fresh, latency_ms)
+        return CostModel(**arguments).fit(known, latencies_ms)
 
     def predict(self, graphs: Sequence[Network]) -> Floats:
         """Latency in milliseconds, shape ``(n,)``.
@@ -202,20 +199,6 @@ class CostModel(AdditivePredictor, Estimator):
             ConfigurationMismatch: If a graph has another precision than the model.
         """
         return self._latency_ms(self._composed(self._graphs(graphs)))
-
-    @overload
-    def predict_ms(self, networks: Network) -> float: ...
-    @overload
-    def predict_ms(self, networks: Sequence[Network]) -> Floats: ...
-    def predict_ms(self, networks: Network | Sequence[Network]) -> float | Floats:
-        """Latency in milliseconds: a float for one network, shape ``(n,)`` for a sequence.
-
-        Raises:
-            ConfigurationMismatch: If a graph has another precision than the model.
-        """
-        if not isinstance(networks, Sequence):
-            return float(self.predict([networks])[0])
-        return self.predict(networks)
 
     def predict_detailed(self, networks: Sequence[Network]) -> list[Prediction]:
         """Latency of each network; none of it rests on measured layers."""

@@ -6,10 +6,11 @@ the target its latency in milliseconds.
 
 import inspect
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import numpy as np
-from numpy.typing import NDArray
+
+from mnaslat.predictors.base import Floats, Network
 
 Own = TypeVar("Own", bound="Estimator")
 
@@ -50,9 +51,23 @@ class Estimator:
         """Learn from graphs and their latencies in milliseconds; returns itself."""
         raise NotImplementedError
 
-    def predict(self, graphs: Sequence[Any]) -> NDArray[np.float64]:
+    def predict(self, graphs: Sequence[Any]) -> Floats:
         """Latency in milliseconds, shape ``(n,)``."""
         raise NotImplementedError
+
+    @overload
+    def predict_ms(self, networks: Network) -> float: ...
+    @overload
+    def predict_ms(self, networks: Sequence[Network]) -> Floats: ...
+    def predict_ms(self, networks: Network | Sequence[Network]) -> float | Floats:
+        """Latency in milliseconds: a float for one network, shape ``(n,)`` for a sequence.
+
+        Raises:
+            ConfigurationMismatch: If a graph has another precision than the predictor.
+        """
+        if not isinstance(networks, Sequence):
+            return float(self.predict([networks])[0])
+        return self.predict(networks)
 
     def score(self, graphs: Sequence[Any], latency_ms: Sequence[float] | Any) -> float:
         """Coefficient of determination, as scikit-learn's regressors score; 1 is perfect.

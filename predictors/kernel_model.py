@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,16 +78,6 @@ class KernelModel(Estimator):
         inputs = _tree_inputs(scaled, shapes, roofline_ms)
         self._trees = Trees.grow(inputs, np.log(latency_ms / roofline_ms), _TREES)
         return self
-
-    @overload
-    def predict_ms(self, networks: Graph) -> float: ...
-    @overload
-    def predict_ms(self, networks: Sequence[Graph]) -> Floats: ...
-    def predict_ms(self, networks: Graph | Sequence[Graph]) -> float | Floats:
-        """Latency in milliseconds: a float for one layer, shape ``(n,)`` for a sequence."""
-        if isinstance(networks, Graph):
-            return float(self.predict([networks])[0])
-        return self.predict(networks)
 
     def predict(self, graphs: Sequence[Graph]) -> Floats:
         """Latency of single-layer graphs in milliseconds, shape ``(n,)``."""

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 
@@ -103,20 +103,6 @@ class TablePredictor(AdditivePredictor, Estimator):
     @cached_property
     def _estimated(self) -> dict[str, float]:
         return {}
-
-    @overload
-    def predict_ms(self, networks: Network) -> float: ...
-    @overload
-    def predict_ms(self, networks: Sequence[Network]) -> Floats: ...
-    def predict_ms(self, networks: Network | Sequence[Network]) -> float | Floats:
-        """Latency in milliseconds: a float for one network, shape ``(n,)`` for a sequence.
-
-        Raises:
-            ConfigurationMismatch: If a graph has another precision than the table.
-        """
-        if not isinstance(networks, Sequence):
-            return float(self.predict([networks])[0])
-        return self.predict(networks)
 
     def predict(self, graphs: Sequence[Network]) -> Floats:
         """Latency in milliseconds, shape ``(n,)``."""

@@ -3,7 +3,7 @@
 import math
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -33,6 +33,10 @@ from mnaslat.cli.options import (
     print_json,
     usage,
 )
+
+if TYPE_CHECKING:
+    from mnaslat.data.workspace import Workspace
+    from mnaslat.profiling.device import Device
 
 
 def profile(
@@ -64,24 +68,16 @@ def profile(
 
     Example: mnaslat profile --budget 10m
     """
-    from mnaslat.cli.setup import check_same_device, measured_in, profile_space, read_table
+    from mnaslat.cli.setup import profile_space, read_table
     from mnaslat.units import format_duration, parse_duration_s
 
     with usage("--budget"):
         budget_s = parse_duration_s(budget) if budget else math.inf
     _only_fp32(precision)
     place = open_workspace(workspace)
-    target = open_device(
-        device,
-        threads=threads,
-        cores=cores,
-        delegate=delegate,
-        measured=() if new_table else measured_in(place, "fp32"),
-        binary=benchmark_binary,
-        guard=guard,
+    target = _open_for_table(
+        place, device, threads, cores, delegate, benchmark_binary, guard, new_table=new_table
     )
-    if not new_table:
-        check_same_device(place, target, "fp32")
     result = profile_space(
         place,
         target,
@@ -179,23 +175,14 @@ def calibrate(
             json=json,
         )
         return
-    from mnaslat.cli.setup import calibrate_predictor, check_same_device, measured_in
+    from mnaslat.cli.setup import calibrate_predictor
 
     with usage("--measurements"):
         if device_name or priors:
             raise ValueError("--device-name and --priors need --measurements FILE or --suggest N.")
     _only_fp32(precision)
     place = open_workspace(workspace)
-    target = open_device(
-        device,
-        threads=threads,
-        cores=cores,
-        delegate=delegate,
-        measured=measured_in(place, "fp32"),
-        binary=benchmark_binary,
-        guard=guard,
-    )
-    check_same_device(place, target, "fp32")
+    target = _open_for_table(place, device, threads, cores, delegate, benchmark_binary, guard)
     predictor, path = calibrate_predictor(
         place,
         target,
@@ -298,6 +285,34 @@ def validate(
             f"  accuracy {row['accuracy']:.4f}   predicted {row['predicted_ms']:7.3f} ms   "
             f"measured {row['measured_ms']:7.3f} ms   error {row['error']:+.1%}"
         )
+
+
+def _open_for_table(
+    workspace: "Workspace",
+    device: str,
+    threads: int,
+    cores: str,
+    delegate: str,
+    binary: Path | None,
+    guard: str,
+    *,
+    new_table: bool = False,
+) -> "Device":
+    """The device with the tool of its table here; refused where it is no longer the same."""
+    from mnaslat.cli.setup import check_same_device, measured_in
+
+    target = open_device(
+        device,
+        threads=threads,
+        cores=cores,
+        delegate=delegate,
+        measured=() if new_table else measured_in(workspace, "fp32"),
+        binary=binary,
+        guard=guard,
+    )
+    if not new_table:
+        check_same_device(workspace, target, "fp32")
+    return target
 
 
 def _only_fp32(precision: str) -> None:

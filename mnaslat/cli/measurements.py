@@ -20,6 +20,7 @@ from mnaslat.graph import Graph, Precision
 from mnaslat.predictors import CostModel
 from mnaslat.predictors.base import Network, as_graphs
 from mnaslat.predictors.cost_features import runtime_of
+from mnaslat.predictors.cost_learning import MIN_NETWORKS
 from mnaslat.predictors.shipped import pretrained_priors
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 _COLUMNS = ("model", "latency_ms")
 _MAX_BYTES = 2**24
-MIN_NETWORKS = 5  # without priors, as ``CostModel`` has it
 _SAME = 1.5  # two latencies of one network agree within this factor, as ``CostModel`` has it
 # From one line to the others, relative to the prior: rather another unit than another network.
 _OTHER_UNIT = 200.0
