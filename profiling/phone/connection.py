@@ -6,6 +6,7 @@ exit status, Android 7 and later) are read here, line by line, with a limit on s
 """
 
 import socket
+import struct
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ _PACKET_BYTES = 32 * 1024
 _MOST_BYTES = 16 * 2**20  # of a packet that a phone sends; adb's own limit is lower
 _SERVER_S = 10.0  # an adb server that is there answers at once
 _DIAL_S = 5.0
+_RESET = struct.pack("ii", 1, 0)  # closing drops what was not sent, and says so
 
 # What adbutils raises; ValueError where the server ends while it tells the length of an answer.
 _TROUBLE = (adbutils.AdbError, OSError, EOFError, subprocess.SubprocessError, ValueError)
@@ -149,8 +151,13 @@ class Session:
 
     def close(self) -> None:
         """Hang up; the phone ends the command."""
+        link = self._transport.conn
         try:
-            self._transport.conn.shutdown(socket.SHUT_RDWR)  # wakes the feeder
+            if self.status < 0:
+                # Else the adb server would learn of it only behind all input that waits on the way,
+                # which a command that does not read keeps there.
+                link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            link.shutdown(socket.SHUT_RDWR)  # wakes the feeder
         except OSError:  # the other side was faster
             pass
         if self._feeder is not None:

@@ -49,7 +49,8 @@ def test_a_command_need_not_read_its_standard_input(connection: Connection) -> N
     assert connection.run("echo no", stdin=bytes(_MANY_BYTES)).output == "no\n"
     n_threads, started = threading.active_count(), time.monotonic()
     with connection.session("sleep 1000", stdin=bytes(_MANY_BYTES), silence_s=60.0):
-        pass  # leaving does not wait for the rest to be taken
+        time.sleep(1.0)  # all buffers on the way are full
+    # Leaving does not wait for the rest to be taken.
     assert time.monotonic() - started < 10.0
     wait_until(lambda: threading.active_count() <= n_threads)  # also those of the phone
 
