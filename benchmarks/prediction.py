@@ -172,7 +172,7 @@ def gpu_with_ops(phones: Phones) -> list[Result]:
                 model.fit([graphs[index] for index in kept], column.latency_ms[kept])
                 predicted_ms[group] = model.predict([graphs[index] for index in group])
             mapes.append(prediction_errors(predicted_ms, column.latency_ms).mape)
-        note = f"the table as a prior; {_by_phone(mapes)}"
+        note = f"the table as a prior, dropped where it misleads; {_by_phone(mapes)}"
         results.append(
             Result(f"GPU with per-op table, {name}", "MAPE", fmean(mapes), goal, "lower",
                    (0,) if name == "10f" else (), note)

@@ -203,7 +203,7 @@ def fit_costs(
     if choose_layer_misfit and len(log_ms) >= _MIN_JUDGED:
         choices = [replace(settings, layer_misfit=value) for value in _LAYER_MISFITS]
     fits = [_fit(terms, networks, log_ms, each, offset, priors) for each in choices]
-    return min(fits, key=_left_out_error) if len(fits) > 1 else fits[0]
+    return min(fits, key=left_out_error) if len(fits) > 1 else fits[0]
 
 
 def _fit(
@@ -288,7 +288,8 @@ def _excess(dual: Floats, inverse: Floats, excess: Floats) -> tuple[float, Float
     return typical, np.asarray(left_out**2 * np.maximum(0.0, (ratio / _SOUND) ** 2 - 1.0))
 
 
-def _left_out_error(fit: CostFit) -> float:
+def left_out_error(fit: CostFit) -> float:
+    """Mean absolute log error on networks left out; gross outliers count five typical errors."""
     errors = np.abs(fit.left_out)
     return float(np.mean(np.minimum(errors, 5.0 * np.median(errors))))
 

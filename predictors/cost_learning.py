@@ -11,13 +11,15 @@ from mnaslat.graph import Graph
 from mnaslat.predictors.base import Floats
 from mnaslat.predictors.cost_amounts import Amounts
 from mnaslat.predictors.cost_features import runtime_of
-from mnaslat.predictors.cost_fit import CostSettings, fit_costs
+from mnaslat.predictors.cost_fit import CostSettings, fit_costs, left_out_error
 from mnaslat.predictors.cost_intervals import IntervalScores
 from mnaslat.predictors.cost_state import CostState, all_terms, digest
 from mnaslat.predictors.cost_view import CostView
 
 MIN_NETWORKS = 5  # without other devices as priors
 _MAX_NETWORKS = 3000  # the fit inverts matrices of this size
+# With fewer networks measured, priors help so much that they are not put to the test.
+_MIN_TO_DOUBT = 40
 _SAME = 1.5  # two measurements of one network agree within this factor
 # Devices differ in speed, but not by this factor: microseconds or seconds taken for milliseconds.
 _OTHER_UNIT = 50.0
@@ -34,6 +36,9 @@ def learn(
 ) -> tuple[CostState, Amounts]:
     """Fit a cost model to networks that are all different.
 
+    Of forty networks and more, priors have to show that networks left out are predicted better with
+    them; else the state is one without.
+
     Args:
         networks: Of the configuration's precision.
         measured_ms: Shape ``(n,)``, all positive.
@@ -47,6 +52,21 @@ def learn(
             unit than the priors'.
     """
     _check_number(len(networks), bool(priors))
+    learned = _learn(networks, measured_ms, configuration, settings, priors, choose_layer_misfit)
+    if not priors or len(networks) < _MIN_TO_DOUBT:
+        return learned
+    alone = _learn(networks, measured_ms, configuration, settings, (), choose_layer_misfit)
+    return min((learned, alone), key=lambda each: left_out_error(each[0].fit))
+
+
+def _learn(
+    networks: Sequence[Graph],
+    measured_ms: Floats,
+    configuration: Configuration,
+    settings: CostSettings,
+    priors: tuple[CostState, ...],
+    choose_layer_misfit: bool,
+) -> tuple[CostState, Amounts]:
     amounts = Amounts(runtime_of(configuration), configuration.precision, all_terms(priors))
     composed = amounts.compose(networks)
     views = [CostView(each.fit, amounts.terms) for each in priors]

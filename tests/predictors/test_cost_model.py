@@ -217,6 +217,17 @@ def test_with_many_networks_priors_do_no_harm(others: list[CostModel]) -> None:
     assert _error(CostModel(others).fit(LEARNT, LATENCY_MS[:60])) < 0.02
 
 
+def test_a_prior_that_misleads_is_dropped_where_enough_was_measured() -> None:
+    shuffled_ms = np.random.default_rng(0).permutation(LATENCY_MS[:60])
+    misleading = CostModel(noise=0.001, misfit=1e-4, layer_misfit=1e-4).fit(LEARNT, shuffled_ms)
+    with_it = CostModel([misleading]).fit(LEARNT, LATENCY_MS[:60])
+    assert with_it.state.priors == ()
+    alone = CostModel().fit(LEARNT, LATENCY_MS[:60])
+    np.testing.assert_array_equal(with_it.predict(HELD_OUT), alone.predict(HELD_OUT))
+    # Few networks cannot judge it.
+    assert CostModel([misleading]).fit(LEARNT[:39], LATENCY_MS[:39]).state.priors
+
+
 def test_a_model_with_priors_can_be_a_prior(others: list[CostModel]) -> None:
     second = CostModel(others[:2]).fit(LEARNT[:20], LATENCY_MS[:20])
     third = CostModel([second, others[2]]).fit(LEARNT[:6], 3.0 * LATENCY_MS[:6])
