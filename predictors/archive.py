@@ -46,9 +46,11 @@ def write_archive(path: Path, manifest: Mapping[str, Any], contents: Mapping[str
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr("manifest.json", json.dumps(whole, indent=1))
-            for name, content in contents.items():
-                archive.writestr(name, content)
+            for name, content in {"manifest.json": json.dumps(whole, indent=1), **contents}.items():
+                # Without the time of writing: equal predictors are equal files.
+                member = zipfile.ZipInfo(name)
+                member.compress_type = zipfile.ZIP_DEFLATED
+                archive.writestr(member, content)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
