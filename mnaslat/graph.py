@@ -92,6 +92,7 @@ WEIGHTED: frozenset[str] = frozenset({"conv", "dwconv", "linear", "conv_transpos
 PAIRED: frozenset[str] = frozenset({"add", "sub", "mul", "div", "maximum", "minimum"})
 VALID: Padding = (0, 0, 0, 0)
 _KINDS = frozenset(get_args(Kind))
+_PRECISIONS = get_args(Precision)
 _FUSED = frozenset(get_args(Fused))
 _WINDOWED = frozenset({"conv", "dwconv", "conv_transpose", "avg_pool", "max_pool"})
 _DILATED = _WINDOWED - {"avg_pool"}
@@ -247,6 +248,8 @@ def _pair_text(pair: Pair) -> str:
 
 
 def _broadcast(kind: str, first: Shape, second: Shape) -> Shape:
+    if first == second:
+        return first
     longest = max(len(first), len(second))
     padded = [(1,) * (longest - len(shape)) + shape for shape in (first, second)]
     shape = tuple(max(sizes) for sizes in zip(*padded, strict=True))
@@ -338,9 +341,10 @@ class LoweredLayer:
         shapes = [self.input_shape]
         shaped = []
         for number, op in enumerate(self.ops, start=1):
-            if any(not 0 <= source < number for source in op.inputs):
-                raise ValueError(f"Op {number} ({op.kind}) reads {op.inputs}, out of range.")
-            inputs = tuple(shapes[source] for source in op.inputs)
+            for source in op.inputs:
+                if not 0 <= source < number:
+                    raise ValueError(f"Op {number} ({op.kind}) reads {op.inputs}, out of range.")
+            inputs = tuple([shapes[source] for source in op.inputs])
             shapes.append(op.output_shape(inputs))
             shaped.append(ShapedOp(op=op, inputs=inputs, output=shapes[-1]))
         return tuple(shaped)
@@ -355,7 +359,7 @@ class LoweredLayer:
         """Elements of all outputs of ops."""
         return sum(math.prod(each.output) for each in self.shaped_ops)
 
-    @property
+    @cached_property
     def output_shape(self) -> Shape:
         """Shape of the layer's output."""
         return self.shaped_ops[-1].output if self.ops else self.input_shape
@@ -364,6 +368,11 @@ class LoweredLayer:
     def text(self) -> str:
         """The ops as they stand in a signature."""
         return " ".join(op.text(number) for number, op in enumerate(self.ops, start=1))
+
+    @cached_property
+    def text_alone(self) -> str:
+        """The signature of the layer as a network of its own, without the precision."""
+        return f"{'x'.join(map(str, self.input_shape))} {self.text}"
 
 
 @dataclass(frozen=True)
@@ -381,10 +390,9 @@ class Graph:
     def __post_init__(self) -> None:
         if not self.layers:
             raise ValueError("A graph needs at least one layer.")
-        if self.precision not in get_args(Precision):
+        if self.precision not in _PRECISIONS:
             raise ValueError(
-                f"precision must be one of {', '.join(get_args(Precision))}, got "
-                f"{self.precision!r}."
+                f"precision must be one of {', '.join(_PRECISIONS)}, got {self.precision!r}."
             )
         if not self.places:
             places = tuple(f"layer{number}" for number in range(len(self.layers)))
@@ -423,12 +431,14 @@ class Graph:
     @cached_property
     def layer_signatures(self) -> tuple[str, ...]:
         """The signature of each layer standing alone: the keys of the latency table."""
-        return tuple(_signature(self.precision, (layer,)) for layer in self.layers)
+        return tuple(f"{self.precision} {layer.text_alone}" for layer in self.layers)
 
     @cached_property
     def signature(self) -> str:
         """The signature of the whole graph."""
-        return _signature(self.precision, self.layers)
+        first, *others = self.layers
+        texts = (first.text_alone, *(layer.text for layer in others))
+        return f"{self.precision} {' | '.join(texts)}"
 
     def layer_graphs(self) -> tuple["Graph", ...]:
         """Each layer as a graph of its own."""
@@ -519,11 +529,6 @@ def chain(
         layers.append(LoweredLayer(input_shape=shape, ops=own, label=label))
         start, shape, alive_until = number, layers[-1].output_shape, last_use[number]
     return Graph(tuple(layers), precision, tuple(names))
-
-
-def _signature(precision: Precision, layers: Sequence[LoweredLayer]) -> str:
-    shape = "x".join(map(str, layers[0].input_shape))
-    return f"{precision} {shape} " + " | ".join(layer.text for layer in layers)
 
 
 @lru_cache(maxsize=65536)  # networks are made of the same few ops

@@ -2,7 +2,7 @@
 
 from functools import lru_cache
 
-from mnaslat.architecture import Activation, Architecture, Layer
+from mnaslat.architecture import Activation, Architecture, Block, Layer
 from mnaslat.graph import Graph, LoweredLayer, Op, Precision, Shape
 
 
@@ -15,9 +15,11 @@ def lower(architecture: Architecture, precision: Precision = "fp32") -> Graph:
     layers = [_stem(shape, architecture.stem_filters, architecture.activation)]
     places = ["stem"]
     for number, block in enumerate(architecture.blocks, start=1):
-        for position, layer in enumerate(block.layers):
-            layers.append(_lower_layer(layers[-1].output_shape, layer, architecture.activation))
-            places.append(f"block{number}.{position}")
+        first, repeated = _lower_block(
+            layers[-1].output_shape, block.first, architecture.activation, block.n_layers > 1
+        )
+        layers += (first, *(repeated for _ in range(block.n_layers - 1)))
+        places += (f"block{number}.{position}" for position in range(block.n_layers))
     layers.append(
         _head(
             layers[-1].output_shape,
@@ -29,7 +31,23 @@ def lower(architecture: Architecture, precision: Precision = "fp32") -> Graph:
     return Graph(tuple(layers), precision, (*places, "head"))
 
 
+# Layers are many, but made of the same few ops.
+_op = lru_cache(maxsize=16384)(Op)
+
+
 # Searches lower the same few thousand layers over and over: each is built once.
+@lru_cache(maxsize=65536)
+def _lower_block(
+    shape: Shape, first: Layer, activation: Activation, repeats: bool
+) -> tuple[LoweredLayer, LoweredLayer]:
+    """The first layer of a block, and the one that all further ones are."""
+    lowered = _lower_layer(shape, first, activation)
+    if not repeats:
+        return lowered, lowered
+    _, repeated = Block(first=first, n_layers=2).layers
+    return lowered, _lower_layer(lowered.output_shape, repeated, activation)
+
+
 @lru_cache(maxsize=65536)
 def _lower_layer(shape: Shape, layer: Layer, activation: Activation) -> LoweredLayer:
     if layer.conv == "conv":
@@ -40,7 +58,7 @@ def _lower_layer(shape: Shape, layer: Layer, activation: Activation) -> LoweredL
             filters = layer.input_filters * layer.expansion
             ops.append(_conv(filters, 1, 1, activation, 0, "expand"))
         ops.append(
-            Op(
+            _op(
                 kind="dwconv",
                 inputs=(len(ops),),
                 kernel=(layer.kernel, layer.kernel),
@@ -57,27 +75,27 @@ def _lower_layer(shape: Shape, layer: Layer, activation: Activation) -> LoweredL
             layer.output_filters if layer.conv == "conv" else layer.input_filters * layer.expansion
         )
         ops += [
-            Op(kind="mean", inputs=(gated,), name="se_mean"),
+            _op(kind="mean", inputs=(gated,), name="se_mean"),
             # ReLU whatever the network's activation is, as in the official code.
-            Op(
+            _op(
                 kind="conv",
                 inputs=(gated + 1,),
                 filters=layer.squeeze_filters,
                 activation="relu",
                 name="se_reduce",
             ),
-            Op(kind="conv", inputs=(gated + 2,), filters=channels, name="se_expand"),
-            Op(kind="logistic", inputs=(gated + 3,), name="se_gate"),
-            Op(kind="mul", inputs=(gated, gated + 4), name="se_scale"),
+            _op(kind="conv", inputs=(gated + 2,), filters=channels, name="se_expand"),
+            _op(kind="logistic", inputs=(gated + 3,), name="se_gate"),
+            _op(kind="mul", inputs=(gated, gated + 4), name="se_scale"),
         ]
     if layer.conv == "mbconv":
         ops.append(_conv(layer.output_filters, 1, 1, "", len(ops), "project"))
     if layer.has_skip:
         body, source = len(ops), 0
         if layer.skip == "pool":
-            ops.append(Op(kind="avg_pool", inputs=(0,), kernel=(3, 3), name="skip_pool"))
+            ops.append(_op(kind="avg_pool", inputs=(0,), kernel=(3, 3), name="skip_pool"))
             source = len(ops)
-        ops.append(Op(kind="add", inputs=(source, body), name="skip_add"))
+        ops.append(_op(kind="add", inputs=(source, body), name="skip_add"))
     return LoweredLayer(input_shape=shape, ops=tuple(ops), label=_label(layer, shape))
 
 
@@ -98,13 +116,13 @@ def _head(shape: Shape, filters: int, n_classes: int, activation: Activation) ->
 
 
 def _conv(filters: int, kernel: int, stride: int, activation: str, source: int, name: str) -> Op:
-    return Op(
+    return _op(
         kind="conv",
         inputs=(source,),
         filters=filters,
         kernel=(kernel, kernel),
         stride=(stride, stride),
-        activation=activation,  # type: ignore[arg-type]  # an Activation or none
+        activation=activation,
         norm=True,
         name=name,
     )

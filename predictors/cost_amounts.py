@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -46,6 +47,11 @@ class _Layer(NamedTuple):
     values: Floats
 
 
+@lru_cache(maxsize=4096)
+def _text(term: Term) -> str:
+    return repr(tuple(term))
+
+
 class Amounts:
     """Turns graphs into ``Networks``; remembers what it has met.
 
@@ -74,28 +80,32 @@ class Amounts:
         """Count the layers of graphs."""
         number: dict[str, int] = {}
         layers: list[_Layer] = []
-        places: list[tuple[int, int]] = []
+        places: list[int] = []  # of counts: the network's row, then the layer's column
         for row, graph in enumerate(graphs):
             for signature, layer in zip(graph.layer_signatures, graph.layers, strict=True):
                 found = self._layers.get(signature) or self._met(signature, layer)
-                column = number.setdefault(found.key, len(number))
+                column = number.setdefault(found.key, len(layers))
                 if column == len(layers):
                     layers.append(found)
-                places.append((row, column))
-        counts = np.zeros((len(graphs), len(layers)))
-        if places:
-            rows, columns = np.array(places).T
-            np.add.at(counts, (rows, columns), 1.0)
+                places += (row, column)
+        rows, columns = np.array(places, dtype=np.intp).reshape(-1, 2).T
+        size = len(graphs) * len(layers)
+        found_at = np.bincount(rows * len(layers) + columns, minlength=size)
+        counts = found_at.reshape(len(graphs), len(layers)).astype(np.float64)
         units = np.zeros((len(layers), self.n_terms))
-        for row, found in enumerate(layers):
-            units[row, found.columns] = found.values
+        if layers:
+            sizes = [len(found.columns) for found in layers]
+            columns = np.concatenate([found.columns for found in layers])
+            values = np.concatenate([found.values for found in layers])
+            units[np.repeat(np.arange(len(layers)), sizes), columns] = values
         return Networks(counts, units, tuple(number))
 
     def _met(self, signature: str, layer: LoweredLayer) -> _Layer:
         terms = layer_terms(layer, self._runtime, self._precision)
         place = self._place
         columns = [place.setdefault(term, len(place)) for term in terms]
-        text = repr(sorted((tuple(term), ms) for term, ms in terms.items()))
+        listed = [f"({_text(term)}, {ms!r})" for term, ms in sorted(terms.items())]
+        text = f"[{', '.join(listed)}]"  # files hold digests of it
         found = _Layer(
             hashlib.sha256(text.encode()).hexdigest()[:16],
             np.array(columns, dtype=np.intp),

@@ -15,6 +15,7 @@ time on differs, and so do the terms:
 
 import math
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from mnaslat.data.measurement import Configuration
@@ -83,12 +84,18 @@ def layer_terms(layer: LoweredLayer, runtime: Runtime, precision: Precision) -> 
     for shaped in layer.shaped_ops:
         if shaped.op.kind in ("pad", "reshape"):
             continue
-        found = _gpu_terms(shaped) if runtime == "gpu" else _cpu_terms(shaped, depth_step)
-        for term, ns in found:
-            if ns == 0:
-                continue
-            terms[term] = terms.get(term, 0.0) + ns * _NS
+        for term, ms in _op_terms(shaped, runtime, depth_step):
+            terms[term] = terms.get(term, 0.0) + ms
     return terms
+
+
+# Layers are many, but made of the same few ops.
+@lru_cache(maxsize=16384)
+def _op_terms(
+    shaped: ShapedOp, runtime: Runtime, depth_step: int
+) -> tuple[tuple[Term, float], ...]:
+    found = _gpu_terms(shaped) if runtime == "gpu" else _cpu_terms(shaped, depth_step)
+    return tuple((term, ns * _NS) for term, ns in found if ns != 0)
 
 
 class _Sizes:
