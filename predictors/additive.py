@@ -1,5 +1,6 @@
 """Predictors that see a network as a sum over its layers."""
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from mnaslat.space import SearchSpace
 if TYPE_CHECKING:
     from mnaslat.predictors.compiled import CompiledPredictor
     from mnaslat.predictors.differentiable import ExpectedLatency
+    from mnaslat.predictors.feature_function import FeatureFunction
 
 
 class AdditivePredictor(ABC):
@@ -48,6 +50,20 @@ class AdditivePredictor(ABC):
         predictions are then faster, and expectations exact.
         """
         return None
+
+    def feature_function(self, largest: Floats) -> "FeatureFunction":
+        """``from_features`` with its slopes, made for one space.
+
+        Later fits do not change it. A predictor that knows its slopes, or what it can leave out
+        where no network has any of a feature, returns a function of its own.
+
+        Args:
+            largest: What each feature can be at most in absolute value, shape ``(features,)``.
+        """
+        from mnaslat.predictors.feature_function import NumericalFunction
+
+        # A copy: fitting sets new attributes.
+        return NumericalFunction(copy.copy(self), largest)
 
     def compile(self, space: SearchSpace) -> "CompiledPredictor":
         """A function from many rows of tokens of a space to their latencies, and a fast one.

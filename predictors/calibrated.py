@@ -21,6 +21,7 @@ from mnaslat.predictors.base import (
     checked_latency_ms,
     renewed,
 )
+from mnaslat.predictors.corrected_function import CorrectedFunction
 from mnaslat.predictors.correction import Correction, choose_correction, folds, sizes_mb
 from mnaslat.predictors.cost_model import CostModel
 from mnaslat.predictors.cost_state import digest
@@ -156,6 +157,11 @@ class CalibratedPredictor(AdditivePredictor, Estimator):
         """Corrected latencies, shape ``(n,)``."""
         base_ms = self.base.from_features(features[:, :-2])
         return self.correction.apply(base_ms, features[:, -2:])
+
+    def feature_function(self, largest: Floats) -> CorrectedFunction:
+        """That of the base, corrected."""
+        base = self.base.feature_function(largest[:-2])
+        return CorrectedFunction(base, self.correction, len(largest))
 
     def linear_form(self) -> tuple[Floats, float] | None:
         """Given where the base has one and the correction is a scale with or without an offset."""

@@ -1,14 +1,15 @@
 """Latencies of token rows by the million: a gather and a sum over the parts of a network."""
 
-import copy
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mnaslat.predictors.additive import AdditivePredictor
 from mnaslat.predictors.base import Floats
+from mnaslat.predictors.feature_function import FeatureFunction
 from mnaslat.predictors.space_layers import PartForms, space_layers
 from mnaslat.space import Decision, SearchSpace
 
@@ -39,13 +40,13 @@ class SpaceTables:
 
     Attributes:
         parts: Their rows add up to the features of a network.
-        offset_ms: If given, there is one feature, and it needs only this to be the latency.
-        predictor: Makes latencies of features otherwise.
+        offset_ms: Where there is no function: added to the only feature, it gives the latency.
+        function: Makes latencies of features.
     """
 
     parts: tuple[PartTable, ...]
-    offset_ms: float | None
-    predictor: AdditivePredictor
+    offset_ms: float
+    function: FeatureFunction | None
 
     @classmethod
     def of(cls, predictor: AdditivePredictor, space: SearchSpace) -> "SpaceTables":
@@ -59,9 +60,15 @@ class SpaceTables:
         linear = predictor.linear_form()
         if linear is not None:
             features = features @ linear[0][:, None]
-        parts = tuple(_table(part, features, space) for part in listed.parts)
-        # A copy: fitting sets new attributes, and the tables would not follow them.
-        return cls(parts, None if linear is None else float(linear[1]), copy.copy(predictor))
+        tables = [_table(part, features, space) for part in listed.parts]
+        if linear is not None:
+            return cls(_merged(tables), float(linear[1]), None)
+        largest = np.sum([np.abs(table.values).max(axis=0) for table in tables], axis=0)
+        function = predictor.feature_function(largest)
+        read = [
+            replace(table, values=table.values.take(function.columns, axis=1)) for table in tables
+        ]
+        return cls(_merged(read), 0.0, function)
 
     @property
     def n_features(self) -> int:
@@ -70,9 +77,37 @@ class SpaceTables:
 
     def latency_ms(self, features: Floats) -> Floats:
         """Of summed features of shape ``(n, features)``: shape ``(n,)``."""
-        if self.offset_ms is not None:
+        if self.function is None:
             return np.asarray(features[:, 0] + self.offset_ms)
-        return self.predictor.from_features(features)
+        return self.function.latency_ms(features)
+
+    def slopes(self, features: Floats) -> Floats:
+        """Change of the latency with each feature, shape ``(n, features)``."""
+        return np.ones_like(features) if self.function is None else self.function.slopes(features)
+
+
+def _merged(tables: Sequence[PartTable]) -> tuple[PartTable, ...]:
+    """The same with fewer tables: one whose decisions another depends on too is added to that."""
+    kept: list[PartTable] = []
+    for table in sorted(tables, key=lambda each: len(each.decisions), reverse=True):
+        for number, larger in enumerate(kept):
+            if set(table.decisions) <= set(larger.decisions):
+                kept[number] = replace(
+                    larger, values=larger.values + table.values[_rows(table, larger)]
+                )
+                break
+        else:
+            kept.append(table)
+    return tuple(kept)
+
+
+def _rows(table: PartTable, larger: PartTable) -> NDArray[np.intp]:
+    """The row of a table that goes with each row of one that depends on more decisions."""
+    tokens = np.indices(larger.sizes).reshape(len(larger.sizes), -1)
+    rows = np.zeros(len(larger.values), dtype=np.intp)
+    for decision, size in zip(table.decisions, table.sizes, strict=True):
+        rows = rows * size + tokens[larger.decisions.index(decision)]
+    return rows
 
 
 def _table(part: PartForms, features: Floats, space: SearchSpace) -> PartTable:

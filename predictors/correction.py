@@ -54,14 +54,27 @@ class Correction:
             base_ms: Sums of layers, shape ``(n,)``.
             sizes_mb: Of ``sizes_mb``, shape ``(n, 2)``.
         """
+        return np.asarray(np.maximum(self._unbounded(base_ms, sizes_mb), _LEAST * base_ms))
+
+    def slopes(self, base_ms: Floats, sizes_mb: Floats) -> Floats:
+        """Change of a corrected latency with the base and with both sizes, shape ``(n, 3)``."""
+        beyond = sizes_mb[:, 1] > self.cache_mb
+        of_weights = np.where(beyond, self.ms_per_weight_mb, 0.0)
+        of_base = np.full(len(base_ms), self.scale)
+        of_activations = np.full(len(base_ms), self.ms_per_activation_mb)
+        slopes = np.stack([of_base, of_activations, of_weights], axis=1)
+        slopes[self._unbounded(base_ms, sizes_mb) < _LEAST * base_ms] = (_LEAST, 0.0, 0.0)
+        return slopes
+
+    def _unbounded(self, base_ms: Floats, sizes_mb: Floats) -> Floats:
         activations_mb, weights_mb = sizes_mb.T
-        corrected = (
+        found: Floats = (
             self.scale * base_ms
             + self.offset_ms
             + self.ms_per_activation_mb * activations_mb
             + self.ms_per_weight_mb * np.maximum(0.0, weights_mb - self.cache_mb)
         )
-        return np.asarray(np.maximum(corrected, _LEAST * base_ms))
+        return found
 
     def __str__(self) -> str:
         text = f"layers x {self.scale:.4f}"

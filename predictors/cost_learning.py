@@ -72,10 +72,8 @@ def _learn(
     views = [CostView(each.fit, amounts.terms) for each in priors]
     offset: Floats | float = 0.0
     if views:
-        log_ms = [each.log_ms(each.sums(composed), composed.amounts) for each in views]
-        _check_unit(measured_ms, log_ms)
-        misfits = [each.misfit(each.sums(composed), composed.amounts) for each in views]
-        offset = np.mean(misfits, axis=0)
+        _check_unit(measured_ms, [each.log_ms(composed) for each in views])
+        offset = np.mean([each.misfit(composed) for each in views], axis=0)
     fit = fit_costs(
         amounts.terms,
         composed,

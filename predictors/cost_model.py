@@ -22,6 +22,7 @@ from mnaslat.predictors.base import (
 from mnaslat.predictors.cost_amounts import Amounts, Networks
 from mnaslat.predictors.cost_features import runtime_of
 from mnaslat.predictors.cost_fit import CostFit, CostSettings
+from mnaslat.predictors.cost_function import CostFunction
 from mnaslat.predictors.cost_learning import checked_priors, learn, merged
 from mnaslat.predictors.cost_selection import choose_networks
 from mnaslat.predictors.cost_state import CostState, all_terms, digest
@@ -303,19 +304,21 @@ class CostModel(AdditivePredictor, Estimator):
 
     def additive_features(self, graphs: Sequence[Graph]) -> Floats:
         """Two sums for this model and each prior, and the terms where they are needed too."""
-        composed = self._composed(graphs)
-        view = self._current_view
-        sums = view.sums(composed)
-        return np.hstack([sums, composed.amounts]) if view.needs_amounts else sums
+        composed = self._composed(graphs)  # may meet new terms
+        return self._current_view.features(composed)
 
     def from_features(self, features: Floats) -> Floats:
         """Latency in milliseconds, shape ``(n,)``; rows made earlier may have fewer terms."""
+        function = self._current_view.whole
+        missing = len(function.columns) - features.shape[1]
+        return function.latency_ms(
+            np.pad(features, [(0, 0), (0, missing)]) if missing else features
+        )
+
+    def feature_function(self, largest: Floats) -> CostFunction:
+        """Of the terms that the space has; slopes are exact."""
         view = self._current_view
-        sums, amounts = features[:, : view.n_sums], features[:, view.n_sums :]
-        missing = self._amounts_of_fit.n_terms - amounts.shape[1]
-        if view.needs_amounts and missing:
-            amounts = np.pad(amounts, [(0, 0), (0, missing)])
-        return np.asarray(np.exp(view.log_ms(sums, amounts if view.needs_amounts else None)))
+        return view.function(np.asarray(largest[view.n_sums :] > 0))
 
     def _learn(self, state: CostState, amounts: Amounts | None = None) -> None:
         self._learned = state
@@ -345,8 +348,7 @@ class CostModel(AdditivePredictor, Estimator):
         return self._amounts_of_fit.compose(graphs)
 
     def _latency_ms(self, networks: Networks) -> Floats:
-        view = self._current_view
-        return np.asarray(np.exp(view.log_ms(view.sums(networks), networks.amounts)))
+        return self._current_view.latency_ms(networks)
 
     def _bounds(
         self, latency_ms: Floats, networks: Networks, coverage: float

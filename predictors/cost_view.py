@@ -1,6 +1,7 @@
 """What a fit says about networks that may have terms and layers which it never met."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -10,13 +11,12 @@ from mnaslat.predictors.base import Floats
 from mnaslat.predictors.cost_amounts import Networks
 from mnaslat.predictors.cost_features import Term
 from mnaslat.predictors.cost_fit import (
-    LEAST_MS,
     CostFit,
     covariance_of,
-    likeness,
     parts_of,
     shares_of,
 )
+from mnaslat.predictors.cost_function import CostFunction, FitPart
 from mnaslat.predictors.cost_prior import prior_of
 
 
@@ -36,18 +36,35 @@ class CostView:
         self._factors = np.exp(fit.theta_of(terms))
         self._measured = np.zeros((len(fit.shares), len(terms)))
         self._measured[:, [place[term] for term in fit.terms]] = fit.shares
-        self._roots = np.sqrt(self._measured)
         self._priors = [CostView(prior, terms) for prior in fit.priors]
+        settings = fit.settings
+        own = FitPart(
+            weight=1.0,
+            factors=self._factors,
+            roots=np.sqrt(self._measured),
+            pulls=settings.misfit**2 * fit.dual if settings.misfit > 0 else np.zeros(0),
+            reach=settings.reach,
+        )
+        of_priors = [
+            replace(part, weight=part.weight / len(self._priors))
+            for prior in self._priors
+            for part in prior._parts
+        ]
+        self._parts: list[FitPart] = [own, *of_priors]
 
     @property
     def n_sums(self) -> int:
         """Columns of ``sums``."""
-        return 2 + sum(prior.n_sums for prior in self._priors)
+        return 2 * len(self._parts)
 
     @property
     def needs_amounts(self) -> bool:
         """Whether a latency depends on more than ``sums``."""
-        return self._fit.settings.misfit > 0 or any(each.needs_amounts for each in self._priors)
+        return any(part.pulls.size for part in self._parts)
+
+    def function(self, used: NDArray[np.bool_]) -> CostFunction:
+        """The latency of networks that have only some of the terms; shape ``(terms,)``."""
+        return CostFunction(self._parts, used)
 
     def sums(self, networks: Networks) -> Floats:
         """T and B of the fit and of its priors, shape ``(n, n_sums)``."""
@@ -57,29 +74,27 @@ class CostView:
         own = networks.counts @ np.stack([layers_ms, pulled], axis=1)
         return np.hstack([own, *(prior.sums(networks) for prior in self._priors)])
 
-    def log_ms(self, sums: Floats, amounts: Floats | None) -> Floats:
-        """Logarithm of the latency in milliseconds, shape ``(n,)``.
+    def log_ms(self, networks: Networks) -> Floats:
+        """Logarithm of the latency in milliseconds, shape ``(n,)``."""
+        return np.asarray(np.log(self.latency_ms(networks)))
 
-        Args:
-            sums: As ``sums`` gives them.
-            amounts: Of the terms, shape ``(n, terms)``; None where they are not needed.
-        """
-        return np.asarray(np.log(np.maximum(sums[:, 0], LEAST_MS)) + self.misfit(sums, amounts))
+    def latency_ms(self, networks: Networks) -> Floats:
+        """Latency in milliseconds, shape ``(n,)``."""
+        return self.whole.latency_ms(self.features(networks))
 
-    def misfit(self, sums: Floats, amounts: Floats | None) -> Floats:
+    def misfit(self, networks: Networks) -> Floats:
         """Logarithm of the factor that the terms do not describe, shape ``(n,)``."""
-        settings = self._fit.settings
-        found: Floats = sums[:, 1] / np.maximum(sums[:, 0], LEAST_MS)
-        if settings.misfit > 0 and amounts is not None:
-            roots = np.sqrt(shares_of(amounts * self._factors))
-            alike = likeness(roots, self._roots, settings.reach)
-            found = found + alike @ (settings.misfit**2 * self._fit.dual)
-        start = 2
-        for prior in self._priors:
-            of_prior = prior.misfit(sums[:, start : start + prior.n_sums], amounts)
-            found = found + of_prior / len(self._priors)
-            start += prior.n_sums
-        return found
+        return self.whole.misfit(self.features(networks))
+
+    def features(self, networks: Networks) -> Floats:
+        """``sums``, and the amounts of all terms where a latency needs them."""
+        sums = self.sums(networks)
+        return np.hstack([sums, networks.amounts]) if self.needs_amounts else sums
+
+    @cached_property
+    def whole(self) -> CostFunction:
+        """The latency of any network."""
+        return self.function(np.ones(len(self._terms), dtype=np.bool_))
 
     def deviation(self, networks: Networks) -> Floats:
         """Standard deviation of the log of a new measurement, shape ``(n,)``."""

@@ -3,17 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from mnaslat.predictors.additive import AdditivePredictor
-from mnaslat.predictors.base import Floats
 from mnaslat.predictors.compiled import SpaceTables
 from mnaslat.space import SearchSpace
 
-_STEP = 1e-5  # of numerical slopes, relative to the largest value of a feature
 _TOLERANCE = 1e-2  # of the sum of a decision's probabilities; half precision rounds that much
 
 
@@ -21,11 +18,12 @@ class ExpectedLatency(nn.Module):
     """Milliseconds of a network whose choices are drawn independently, by their probabilities.
 
     Made by ``predictor.differentiable(space)``. Exact for a sum of layers, corrected by a scale or
-    a scale and an offset: each part's table is contracted with the probabilities of the decisions
-    that the part depends on. Other predictors are functions of several sums over layers; there the
-    expectation of the sums is exact, and the result is the function at that point: right to first
-    order, and exact where every decision is certain. Gradients then take the function's slopes from
-    finite differences, so that there is no second derivative.
+    a scale and an offset: each form of a part counts with its chance, the product of the
+    probabilities of the decisions that the part depends on. Other predictors are functions of
+    several sums over layers; there the expectation of the sums is exact, and the result is the
+    function at that point: right to first order, and exact where every decision is certain.
+    Gradients then take the slopes of the predictor's ``feature_function``, so that there is no
+    second derivative.
 
     The tables are buffers, in single precision unless the module is moved to another, and no part
     of the state that is saved.
@@ -40,8 +38,6 @@ class ExpectedLatency(nn.Module):
         for number, part in enumerate(self._tables.parts):
             table = torch.tensor(part.values, dtype=torch.float32)
             self.register_buffer(f"part{number}", table, persistent=False)
-        largest = [np.abs(part.values).max(axis=0) for part in self._tables.parts]
-        self._steps = _STEP * np.sum(largest, axis=0)
 
     def forward(self, probabilities: Tensor | Sequence[Tensor]) -> Tensor:
         """Expected latency in milliseconds.
@@ -72,22 +68,17 @@ class ExpectedLatency(nn.Module):
         table: Tensor = self.get_buffer(f"part{number}")
         part = self._tables.parts[number]
         dtype = torch.promote_types(probabilities[0].dtype, table.dtype)
-        left = table.to(dtype).reshape(1, -1)
-        for position, size in zip(part.decisions, part.sizes, strict=True):
-            # One decision after the other: (batch, size) by (batch or 1, size, the rest).
+        chances = torch.ones(len(probabilities[0]), 1, dtype=dtype, device=table.device)
+        for position in part.decisions:
             weights = probabilities[position].to(dtype)
-            rest = left.reshape(len(left), size, left.shape[1] // size)
-            if len(left) == 1:
-                left = weights @ rest[0]
-            else:
-                left = torch.einsum("bs,bsr->br", weights, rest)
-        return left.expand(len(probabilities[0]), -1)
+            chances = (chances[:, :, None] * weights[:, None, :]).flatten(1)
+        return chances @ table.to(dtype)
 
     def _latency_ms(self, features: Tensor) -> Tensor:
-        if self._tables.offset_ms is not None:
+        if self._tables.function is None:
             return features[:, 0] + self._tables.offset_ms
         found: Tensor = _Function.apply(  # type: ignore[no-untyped-call]
-            features, self._tables, self._steps
+            features, self._tables
         )
         return found
 
@@ -134,32 +125,16 @@ class ExpectedLatency(nn.Module):
 
 
 class _Function(torch.autograd.Function):
-    """A predictor's own function of summed features, with slopes from finite differences."""
+    """A predictor's own function of summed features."""
 
     @staticmethod
-    def forward(ctx: Any, features: Tensor, tables: SpaceTables, steps: Floats) -> Tensor:
+    def forward(ctx: Any, features: Tensor, tables: SpaceTables) -> Tensor:
         at = features.detach().cpu().to(torch.float64).numpy()
-        ctx.at, ctx.tables, ctx.steps = at, tables, steps
+        ctx.at, ctx.tables = at, tables
         return torch.as_tensor(tables.latency_ms(at)).to(features)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        slopes = torch.as_tensor(_slopes(ctx.tables, ctx.at, ctx.steps)).to(gradient)
-        return gradient[:, None] * slopes, None, None
-
-
-def _slopes(tables: SpaceTables, at: Floats, steps: Floats) -> Floats:
-    """Change of the latency with each feature, shape ``(n, features)``."""
-    slopes = np.zeros_like(at)
-    for column, step in enumerate(steps):
-        if step == 0.0:  # no network of the space has any of it
-            continue
-        above, below = at.copy(), at.copy()
-        above[:, column] += step
-        # Sums that are never negative stay so: functions may take their root or logarithm.
-        lowest = np.where(at[:, column] >= 0.0, 0.0, -np.inf)
-        below[:, column] = np.maximum(at[:, column] - step, lowest)
-        change_ms = tables.latency_ms(above) - tables.latency_ms(below)
-        slopes[:, column] = change_ms / (above[:, column] - below[:, column])
-    return slopes
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        slopes = torch.as_tensor(ctx.tables.slopes(ctx.at)).to(gradient)
+        return gradient[:, None] * slopes, None
