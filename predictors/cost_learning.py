@@ -9,9 +9,9 @@ from mnaslat.data.measurement import Configuration
 from mnaslat.errors import ConfigurationMismatch
 from mnaslat.graph import Graph
 from mnaslat.predictors.base import Floats
-from mnaslat.predictors.cost_amounts import Amounts
+from mnaslat.predictors.cost_amounts import Amounts, Networks
 from mnaslat.predictors.cost_features import runtime_of
-from mnaslat.predictors.cost_fit import CostSettings, fit_costs, left_out_error
+from mnaslat.predictors.cost_fit import CostFit, CostSettings, fit_costs, left_out_error
 from mnaslat.predictors.cost_intervals import IntervalScores
 from mnaslat.predictors.cost_state import CostState, all_terms, digest
 from mnaslat.predictors.cost_view import CostView
@@ -91,6 +91,19 @@ def _learn(
         priors=priors,
     )
     return state, amounts
+
+
+def before(
+    graphs: Sequence[Graph],
+    configuration: Configuration,
+    settings: CostSettings,
+    priors: tuple[CostState, ...],
+) -> tuple[CostView, Networks]:
+    """What is believed about graphs before anything was measured, and the graphs for it."""
+    amounts = Amounts(runtime_of(configuration), configuration.precision, all_terms(priors))
+    composed = amounts.compose(graphs)
+    fit = CostFit.before(amounts.terms, settings, [each.fit for each in priors])
+    return CostView(fit, amounts.terms), composed
 
 
 def checked_priors(

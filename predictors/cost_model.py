@@ -15,21 +15,19 @@ from mnaslat.predictors.base import (
     Network,
     Prediction,
     as_graphs,
-    check_coverage,
     checked_latency_ms,
     renewed,
 )
-from mnaslat.predictors.cost_amounts import Amounts, Networks
 from mnaslat.predictors.cost_features import runtime_of
-from mnaslat.predictors.cost_fit import CostFit, CostSettings
+from mnaslat.predictors.cost_fit import CostSettings
 from mnaslat.predictors.cost_function import CostFunction
-from mnaslat.predictors.cost_learning import checked_priors, learn, merged
-from mnaslat.predictors.cost_selection import choose_networks
-from mnaslat.predictors.cost_state import CostState, all_terms, digest
-from mnaslat.predictors.cost_view import CostView
+from mnaslat.predictors.cost_learning import before, checked_priors, learn, merged
+from mnaslat.predictors.cost_selection import choose_networks, measured_before
+from mnaslat.predictors.cost_state import CostState, digest
 from mnaslat.predictors.estimator import Estimator
 from mnaslat.predictors.evaluation import Errors, prediction_errors
-from mnaslat.predictors.explanation import Explanation, LayerCost
+from mnaslat.predictors.explanation import Explanation
+from mnaslat.predictors.learned_costs import LearnedCosts
 
 _NOISE = {"cpu": 0.01, "gpu": 0.03}
 
@@ -76,9 +74,7 @@ class CostModel(AdditivePredictor, Estimator):
     networks: tuple[Graph, ...] = ()
     measured_ms: Floats = np.zeros(0)
     provenance: Mapping[str, Any] = MappingProxyType({})
-    _learned: CostState | None = None
-    _amounts: Amounts | None = None
-    _view: tuple[int, CostView] | None = None
+    _learned: LearnedCosts | None = None
 
     def __init__(
         self,
@@ -115,15 +111,24 @@ class CostModel(AdditivePredictor, Estimator):
         return self._configuration if name == "configuration" else getattr(self, name)
 
     @property
+    def learned(self) -> LearnedCosts:
+        """What the fit says about networks.
+
+        Raises:
+            ValueError: If nothing was fitted.
+        """
+        if self._learned is None:
+            raise ValueError("Fit the cost model first.")
+        return self._learned
+
+    @property
     def state(self) -> CostState:
         """All that was learned.
 
         Raises:
             ValueError: If nothing was.
         """
-        if self._learned is None:
-            raise ValueError("Fit the cost model first.")
-        return self._learned
+        return self.learned.state
 
     @property
     def residuals(self) -> Floats:
@@ -144,7 +149,7 @@ class CostModel(AdditivePredictor, Estimator):
             reach=settings.reach,
             layer_misfit=settings.layer_misfit,
         )
-        model._learn(state)
+        model._learned = LearnedCosts(state)
         return model
 
     def fit(self, graphs: Sequence[Network], latency_ms: Sequence[float] | Floats) -> "CostModel":
@@ -170,7 +175,7 @@ class CostModel(AdditivePredictor, Estimator):
             priors=checked_priors(self._states_of_priors(), configuration),
             choose_layer_misfit=self.layer_misfit is None,
         )
-        self._learn(state, amounts)
+        self._learned = LearnedCosts(state, amounts)
         self.networks, self.measured_ms = tuple(networks), measured_ms
         self.held_out = prediction_errors(measured_ms * (1.0 + self.residuals), measured_ms)
         self.provenance = MappingProxyType({})
@@ -199,7 +204,7 @@ class CostModel(AdditivePredictor, Estimator):
         Raises:
             ConfigurationMismatch: If a graph has another precision than the model.
         """
-        return self._latency_ms(self._composed(self._graphs(graphs)))
+        return self.learned.latency_ms(self._graphs(graphs))
 
     def predict_detailed(self, networks: Sequence[Network]) -> list[Prediction]:
         """Latency of each network; none of it rests on measured layers."""
@@ -227,8 +232,7 @@ class CostModel(AdditivePredictor, Estimator):
         if not isinstance(networks, Sequence):
             low_ms, high_ms = self.predict_interval_ms([networks], coverage)
             return float(low_ms[0]), float(high_ms[0])
-        composed = self._composed(self._graphs(networks))
-        return self._bounds(self._latency_ms(composed), composed, coverage)
+        return self.learned.interval_ms(self._graphs(networks), coverage)
 
     def explain(self, network: Network, coverage: float = 0.9) -> Explanation:
         """Milliseconds by layer, which add up to the prediction.
@@ -239,34 +243,8 @@ class CostModel(AdditivePredictor, Estimator):
         Raises:
             ValueError: If coverage does not lie between 0 and 1.
         """
-        check_coverage(coverage)
         (graph,) = self._graphs([network])
-        total_ms = self.predict_ms(graph)
-        layers = self._composed(graph.layer_graphs())
-        costs_ms = self._current_view.sums(layers)[:, 0]
-        each_ms = costs_ms * (total_ms / costs_ms.sum())
-        costly = np.flatnonzero(each_ms > 0)  # a reshape alone is free
-        low_ms, high_ms = np.zeros(len(each_ms)), np.zeros(len(each_ms))
-        bounds = self._bounds(each_ms[costly], layers.take(costly), coverage)
-        low_ms[costly], high_ms[costly] = bounds
-        total_low_ms, total_high_ms = self.predict_interval_ms(graph, coverage)
-        return Explanation(
-            latency_ms=total_ms,
-            low_ms=total_low_ms,
-            high_ms=total_high_ms,
-            coverage=coverage,
-            layers=tuple(
-                LayerCost(
-                    place=place,
-                    label=layer.label or layer.text,
-                    latency_ms=float(each_ms[row]),
-                    source="estimated",
-                    low_ms=float(low_ms[row]),
-                    high_ms=float(high_ms[row]),
-                )
-                for row, (place, layer) in enumerate(zip(graph.places, graph.layers, strict=True))
-            ),
-        )
+        return self.learned.explain(graph, coverage)
 
     def suggest_calibration(self, candidates: Sequence[Network], n: int) -> list[int]:
         """Which networks to measure next, the most telling one first.
@@ -288,75 +266,29 @@ class CostModel(AdditivePredictor, Estimator):
         settings = self._settings(configuration)
         if self._learned is None:
             priors = checked_priors(self._states_of_priors(), configuration)
-            amounts = Amounts(runtime_of(configuration), configuration.precision, all_terms(priors))
-            composed, seen = amounts.compose(graphs), set()
-            fit = CostFit.before(amounts.terms, settings, [each.fit for each in priors])
-            view = CostView(fit, amounts.terms)
+            view, composed = before(graphs, configuration, settings, priors)
+            seen: frozenset[str] = frozenset()
         else:
-            composed, seen = self._composed(graphs), set(self.state.seen)
-            view = self._current_view
-        excluded = np.zeros(len(graphs), dtype=np.bool_)
-        for index, graph in enumerate(graphs):
-            excluded[index] = digest(graph) in seen
-            seen.add(digest(graph))
+            composed = self._learned.compose(graphs)
+            view, seen = self._learned.view, self.state.seen
+        excluded = measured_before([digest(graph) for graph in graphs], seen)
         covariance = partial(view.covariance, composed)
         return choose_networks(covariance, view.variance(composed), n, settings.noise, excluded)
 
     def additive_features(self, graphs: Sequence[Graph]) -> Floats:
         """Two sums for this model and each prior, and the terms where they are needed too."""
-        composed = self._composed(graphs)  # may meet new terms
-        return self._current_view.features(composed)
+        return self.learned.features(graphs)
 
     def from_features(self, features: Floats) -> Floats:
         """Latency in milliseconds, shape ``(n,)``; rows made earlier may have fewer terms."""
-        function = self._current_view.whole
-        missing = len(function.columns) - features.shape[1]
-        return function.latency_ms(
-            np.pad(features, [(0, 0), (0, missing)]) if missing else features
-        )
+        return self.learned.latency_of_features_ms(features)
 
     def feature_function(self, largest: Floats) -> CostFunction:
         """Of the terms that the space has; slopes are exact."""
-        view = self._current_view
-        return view.function(np.asarray(largest[view.n_sums :] > 0))
-
-    def _learn(self, state: CostState, amounts: Amounts | None = None) -> None:
-        self._learned = state
-        self._amounts = amounts or Amounts(
-            runtime_of(state.configuration), state.configuration.precision, all_terms([state])
-        )
-        self._view = None
-
-    @property
-    def _amounts_of_fit(self) -> Amounts:
-        if self._amounts is None:
-            raise ValueError("Fit the cost model first.")
-        return self._amounts
-
-    @property
-    def _current_view(self) -> CostView:
-        """The fit over all terms met so far; new ones are met now and then."""
-        terms = self._amounts_of_fit.terms
-        if self._view is None or self._view[0] != len(terms):
-            self._view = len(terms), CostView(self.state.fit, terms)
-        return self._view[1]
+        return self.learned.function(largest)
 
     def _graphs(self, networks: Sequence[Network]) -> list[Graph]:
         return as_graphs(networks, self.state.configuration.precision)
-
-    def _composed(self, graphs: Sequence[Graph]) -> Networks:
-        return self._amounts_of_fit.compose(graphs)
-
-    def _latency_ms(self, networks: Networks) -> Floats:
-        return self._current_view.latency_ms(networks)
-
-    def _bounds(
-        self, latency_ms: Floats, networks: Networks, coverage: float
-    ) -> tuple[Floats, Floats]:
-        check_coverage(coverage)
-        deviation = self._current_view.deviation(networks)
-        factor = np.exp(self.state.scores.n_deviations(deviation, coverage) * deviation)
-        return latency_ms / factor, latency_ms * factor
 
     def _settings(self, configuration: Configuration) -> CostSettings:
         noise = _NOISE[runtime_of(configuration)] if self.noise is None else self.noise

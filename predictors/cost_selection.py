@@ -1,6 +1,6 @@
 """Which networks to measure next: those that leave the least doubt about all others."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,3 +50,13 @@ def choose_networks(
         of_targets = of_targets - np.outer(moved[::step], moved)
         variance = variance - np.square(moved)
     return chosen
+
+
+def measured_before(digests: Sequence[str], seen: frozenset[str]) -> NDArray[np.bool_]:
+    """Which networks are not to be measured: those seen, and all but the first of equal ones."""
+    excluded = np.zeros(len(digests), dtype=np.bool_)
+    met = set(seen)
+    for index, digest in enumerate(digests):
+        excluded[index] = digest in met
+        met.add(digest)
+    return excluded
