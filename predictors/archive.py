@@ -46,7 +46,8 @@ def write_archive(path: Path, manifest: Mapping[str, Any], contents: Mapping[str
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, content in {"manifest.json": json.dumps(whole, indent=1), **contents}.items():
+            members = {"manifest.json": json.dumps(whole, indent=1).encode(), **contents}
+            for name, content in members.items():
                 # Without the time of writing: equal predictors are equal files.
                 member = zipfile.ZipInfo(name)
                 member.compress_type = zipfile.ZIP_DEFLATED
