@@ -116,8 +116,10 @@ class _Sizes:
 
 def _family(shaped: ShapedOp, sizes: _Sizes) -> str:
     kind, groups = shaped.op.kind, shaped.op.groups
-    if kind in ("linear", "matmul"):
+    if kind == "matmul" or (kind == "linear" and sizes.pixels == 1):
         return "dense"
+    if kind == "linear":
+        return "conv"  # of 1x1: each row is a pixel
     if kind == "conv" and groups == 1 and sizes.pixels == sizes.pixels_in == 1:
         return "dense"
     if kind in ("conv", "conv_transpose"):
@@ -134,7 +136,7 @@ def _family(shaped: ShapedOp, sizes: _Sizes) -> str:
 def _window_path(family: str, kind: str, sizes: _Sizes, c_in: int) -> tuple[str, str, str]:
     if family == "conv" and c_in == 3:
         return ("conv", "stem", f"stem{sizes.kernel}")
-    name = {"grouped": "grouped", "depthwise": "depthwise"}.get(family, kind)
+    name = {"grouped": "grouped", "depthwise": "depthwise", "conv": "conv"}.get(family, kind)
     group = "conv" if family == "conv_transpose" else family
     return (group, name + sizes.kernel, name + sizes.stride)
 

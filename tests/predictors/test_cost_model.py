@@ -198,6 +198,18 @@ def test_a_coverage_that_is_no_fraction_is_refused(model: CostModel, coverage: f
         model.predict_interval_ms(HELD_OUT[0], coverage)
 
 
+@pytest.mark.parametrize("configuration", [None, GPU], ids=["CPU", "GPU"])
+def test_a_linear_layer_over_many_rows_costs_what_a_pointwise_convolution_does(
+    configuration: Configuration | None,
+) -> None:
+    model = CostModel(configuration=configuration).fit(LEARNT, LATENCY_MS[:60])
+    convolved, linear = (
+        Graph.parse(f"fp32 56x56x64 {first} {second}>192:relu | {second}>64")
+        for first, second in (("relu |", "conv1x1"), ("relu | reshape=3136x64 |", "linear"))
+    )
+    assert model.predict_ms(linear) == pytest.approx(model.predict_ms(convolved), rel=0.05)
+
+
 # --- other devices as priors
 
 
