@@ -85,6 +85,12 @@ def trace(module: nn.Module, input_shape: Sequence[int]) -> Trace:
     except UnsupportedOperation:
         raise
     except Exception as error:  # whatever the module itself raises
+        if "on meta tensors" in str(error):
+            raise UnsupportedOperation(
+                f"{recorder.place()} decides by the values of a tensor (an if on it, item(), "
+                "tolist()), but nothing is computed here. Import a module that takes one of the "
+                "branches always."
+            ) from None
         raise UnsupportedOperation(
             f"The module cannot be traced on an input of shape {tuple(input_shape)}: in "
             f"{recorder.place()} it raised {type(error).__name__}: {_first_line(error)}"

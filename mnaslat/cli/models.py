@@ -1,10 +1,11 @@
 """Commands about networks as data: space, model, export."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mnaslat.cli.networks import UnknownOption, names_code, on_unknown, read_network
 from mnaslat.cli.options import (
     ClassesOption,
     JsonOption,
@@ -18,14 +19,23 @@ from mnaslat.cli.options import (
     usage,
 )
 
+if TYPE_CHECKING:
+    from mnaslat.cli.predictors import WholePredictor
+    from mnaslat.graph import Precision
+
+_MODEL = (
+    "A published network (mnasnet-a1, mobilenet-v2@0.75), comma-separated tokens of the space, or "
+    "an architecture's JSON file"
+)
 ModelArgument = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="A published network (mnasnet-a1, mobilenet-v2@0.75), comma-separated tokens of the "
-        "space, or an architecture's JSON file.",
+        help=f"{_MODEL}; a .tflite file; or FILE.py:FUNCTION or MODULE:FUNCTION, which is run, so "
+        "name only code you trust: it returns a torch module.",
     ),
 ]
+ArchitectureArgument = Annotated[str, typer.Argument(metavar="MODEL", help=f"{_MODEL}.")]
 OptionalResolution = Annotated[
     int | None,
     typer.Option("--resolution", min=8, max=1024, help="Pixels; the network's own if left out."),
@@ -67,26 +77,34 @@ def model(
     predictor: PredictorOption = None,
     space: SpaceOption = "mnasnet",
     resolution: OptionalResolution = None,
+    unknown: UnknownOption = "error",
     json: JsonOption = False,
 ) -> None:
     """Count a network: parameters, multiply-adds, layers; its latency if a predictor is named.
 
     Example: mnaslat model mnasnet-a1 --json
     """
+    from mnaslat.architecture import Architecture
     from mnaslat.lowering import lower
 
-    architecture = read_architecture(model, open_space(space), resolution)
-    graph = lower(architecture)
-    predicted_ms = None
+    meaning = on_unknown(unknown)
+    found: WholePredictor | None = None
+    precision: Precision = "fp32"
     if predictor is not None:
         from mnaslat.cli.predictors import open_predictor
 
-        predicted_ms = open_predictor(predictor).predict_ms(architecture)
+        found = open_predictor(predictor)
+        precision = found.configuration.precision
+    network = read_network(
+        model, open_space(space), resolution, precision=precision, unknown=meaning
+    )
+    graph = lower(network) if isinstance(network, Architecture) else network
+    predicted_ms = None if found is None else found.predict_ms(network)
     if json:
         layers = [
             {
                 "place": place,
-                "layer": layer.label,
+                "layer": layer.label or layer.text_alone,
                 "signature": signature,
                 "params": sum(shaped.n_params for shaped in layer.shaped_ops),
                 "madds": sum(shaped.madds for shaped in layer.shaped_ops),
@@ -101,23 +119,23 @@ def model(
                 "params": graph.n_params,
                 "madds": graph.madds,
                 "predicted_ms": predicted_ms,
-                "architecture": architecture.to_json(),
+                "architecture": network.to_json() if isinstance(network, Architecture) else None,
                 "layers": layers,
             }
         )
         return
-    print(f"{model} at {architecture.resolution} px")
+    print(f"{model} at {graph.input_shape[0]} px")
     print(f"  parameters     {graph.n_params:,}")
     print(f"  multiply-adds  {graph.madds / 1e6:,.1f} M")
     if predicted_ms is not None:
         print(f"  latency        {predicted_ms:.3g} ms (predicted)")
     for place, layer in zip(graph.places, graph.layers, strict=True):
         madds = sum(shaped.madds for shaped in layer.shaped_ops) / 1e6
-        print(f"  {place:10} {layer.label:38} {madds:8.2f} M")
+        print(f"  {place:10} {layer.label or layer.text_alone:38} {madds:8.2f} M")
 
 
 def export(
-    model: ModelArgument,
+    model: ArchitectureArgument,
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")],
     format: Annotated[str, typer.Option("--format", help="tflite or torch.")] = "tflite",
     precision: Annotated[str, typer.Option("--precision", help="fp32.")] = "fp32",
@@ -132,6 +150,12 @@ def export(
     """
     from mnaslat.lowering import lower
 
+    with usage("MODEL"):
+        if model.endswith(".tflite") or names_code(model):
+            raise ValueError(
+                f"Only architectures can be written (a name, tokens, a JSON file), not {model}. "
+                "`mnaslat model` and `mnaslat predict` read such networks."
+            )
     architecture = read_architecture(model, open_space(space), resolution)
     if format not in ("tflite", "torch"):
         raise typer.BadParameter(

@@ -1,8 +1,15 @@
 """What a command may be given as a network, as something that predictors take."""
 
 import importlib
+import importlib.util
+import inspect
+import sys
+import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from mnaslat.cli.options import read_architecture, usage
 from mnaslat.errors import UnsupportedOperation
@@ -15,6 +22,23 @@ if TYPE_CHECKING:
 
 _DEFAULT_RESOLUTION = 224
 
+UnknownOption = Annotated[
+    str,
+    typer.Option(
+        "--unknown",
+        help="An operation without a meaning here: error, or estimate it by the elements it moves.",
+    ),
+]
+
+
+def on_unknown(text: str) -> "Unknown":
+    """What ``--unknown`` says; a usage error where it says something else."""
+    if text == "error":
+        return "error"
+    if text == "estimate":
+        return "estimate"
+    raise typer.BadParameter(f"{text!r} is neither error nor estimate.", param_hint="--unknown")
+
 
 def read_network(
     text: str,
@@ -24,13 +48,17 @@ def read_network(
     precision: "Precision" = "fp32",
     unknown: "Unknown" = "error",
 ) -> "Network":
-    """A network by name, tokens or JSON file, from a .tflite file, or made by MODULE:FUNCTION.
+    """A network by name, tokens or JSON file, from a .tflite file, or made by a function.
 
-    Only the last runs code of the user's. Its module sees an RGB image of ``resolution`` pixels.
+    Only the last, ``FILE.py:FUNCTION`` or ``MODULE:FUNCTION``, runs code of the user's. Its module
+    sees an RGB image of ``resolution`` pixels.
 
     Raises:
         MnaslatError: If a file or a module cannot be understood as a network.
     """
+    if text.endswith(".tflite") and resolution is not None:
+        with usage("--resolution"):
+            raise ValueError(f"The size of the image stands in {text} itself: leave this out.")
     if not names_code(text):
         return read_stored_network(text, space, resolution, unknown=unknown)
     from mnaslat.torch_import import graph_from_torch
@@ -48,7 +76,7 @@ def read_network(
 def read_stored_network(
     text: str, space: "SearchSpace", resolution: int | None, *, unknown: "Unknown" = "error"
 ) -> "Network":
-    """What ``read_network`` reads, but MODULE:FUNCTION: whatever stands there, no code is run.
+    """What ``read_network`` reads, but no function's: whatever stands there, no code is run.
 
     Raises:
         MnaslatError: If a .tflite file cannot be understood as a network.
@@ -67,30 +95,102 @@ def read_stored_network(
 
 
 def names_code(text: str) -> bool:
-    """Whether a text is MODULE:FUNCTION."""
-    module, colon, function = text.partition(":")
-    return bool(colon) and function.isidentifier() and module.replace(".", "").isidentifier()
+    """Whether a text is FILE.py:FUNCTION or MODULE:FUNCTION."""
+    home, colon, function = text.rpartition(":")
+    known = home.endswith(".py") or home.replace(".", "").isidentifier()
+    return bool(colon) and function.isidentifier() and known
 
 
 def _made_by(text: str) -> Any:
+    """The torch module that a function of the user's makes."""
     from torch import nn
 
-    module_name, _, function_name = text.partition(":")
+    home, _, name = text.rpartition(":")
     with usage("MODEL"):
-        try:
-            function = getattr(importlib.import_module(module_name), function_name, None)
-        except ModuleNotFoundError as error:
-            raise ValueError(
-                f"Cannot import {module_name!r}: {error}. Is it installed, or on PYTHONPATH?"
-            ) from None
+        function = getattr(_imported(home), name, None)
         if not callable(function):
-            raise ValueError(f"Module {module_name} has no function {function_name!r}.")
-        module = function()
+            raise ValueError(f"{home} has no function {name!r}.")
+        needed = _needed_arguments(function)
+        if needed:
+            raise ValueError(
+                f"{name} in {home} needs arguments ({', '.join(needed)}), and is called without. "
+                "Write a function without arguments that calls it, and name that."
+            )
+        try:
+            module = function()
+        except Exception as error:  # whatever the user's code raises
+            raise ValueError(f"{text} failed {_where_and_why(error)}") from None
         if not isinstance(module, nn.Module):
             raise ValueError(f"{text} returned a {type(module).__name__}, not a torch module.")
     return module
 
 
+def _imported(home: str) -> ModuleType:
+    is_file = home.endswith(".py")
+    if is_file and not Path(home).is_file():
+        raise ValueError(f"There is no file {home}.")
+    try:
+        return _run_file(Path(home)) if is_file else importlib.import_module(home)
+    except ModuleNotFoundError as error:
+        if is_file or error.name != home.partition(".")[0]:
+            raise ValueError(f"Cannot import {home!r}: {error}. Is it installed?") from None
+        raise ValueError(
+            f"Cannot import {home!r}: it is neither installed nor in a folder of PYTHONPATH (the "
+            "current folder is not unless you add it: PYTHONPATH=.). A file can be named as "
+            "FILE.py:FUNCTION."
+        ) from None
+    except Exception as error:  # whatever the user's code raises
+        raise ValueError(f"Cannot import {home!r}: it failed {_where_and_why(error)}") from None
+
+
+def _run_file(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("mnaslat_user_network", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up while it is executed
+    sys.path.insert(0, str(path.parent.resolve()))  # as if Python ran it: it may import neighbours
+    spec.loader.exec_module(module)
+    return module
+
+
+def _needed_arguments(function: Any) -> list[str]:
+    """What a function cannot be called without."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except ValueError:  # some that are built in do not say
+        return []
+    optional = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [
+        each.name
+        for each in parameters
+        if each.default is inspect.Parameter.empty and each.kind not in optional
+    ]
+
+
+def _where_and_why(error: Exception) -> str:
+    """The last line of the user's own that an error came through, and what it says."""
+    foreign = (
+        str(Path(__file__).parent.parent),
+        "site-packages",
+        "<frozen",
+        str(Path(inspect.__file__).parent),
+    )
+    frames = [
+        each
+        for each in traceback.extract_tb(error.__traceback__)
+        if not any(part in each.filename for part in foreign)
+    ]
+    text = (str(error).strip() or "no message").splitlines()[0].rstrip(".")
+    where = f"in {frames[-1].filename}, line {frames[-1].lineno}: " if frames else "with "
+    return f"{where}{type(error).__name__}: {text}."
+
+
 def _with_option(error: UnsupportedOperation) -> UnsupportedOperation:
     """The error, telling a user of the command line what one of the library is told."""
-    return UnsupportedOperation(str(error).replace('unknown="estimate"', "--unknown estimate"))
+    text = str(error).replace('unknown="estimate"', "--unknown estimate")
+    if error.__cause__ is not None:  # the module itself raised it
+        text += (
+            ". It was given one RGB image of --resolution (224) pixels; for another input, wrap it "
+            "in a module that makes that of an RGB image, or call mnaslat.graph_from_torch."
+        )
+    return UnsupportedOperation(text)
