@@ -81,7 +81,8 @@ class Draft:
         Args:
             kind: Of the operation.
             inputs: Numbers of values.
-            label: What people call it; also its name, unless ``fields`` has one.
+            label: What people call it, and the layer that it begins (``Graph.places``); also its
+                name, unless ``fields`` has one.
             constant: The one number that a shift adds, a scale multiplies by or a pad fills in.
             foldable: The constants are one for all or one for each channel.
             fields: Further fields of ``Op``.
@@ -248,10 +249,14 @@ class _Merging:
         if not ops:
             raise UnsupportedOperation("The network computes nothing.")
         if not places:
-            return chain(self.draft.input_shape, ops, precision, labels=labels)
-        named = [label.rpartition("/") for label in labels]
-        ops = [replace(op, name=name[2]) for op, name in zip(ops, named, strict=True)]
-        return chain(self.draft.input_shape, ops, precision, places=[name[0] for name in named])
+            graph = chain(self.draft.input_shape, ops, precision, labels=labels)
+            # What a layer is made of says more than its name a second time.
+            layers = tuple(replace(layer, label="") for layer in graph.layers)
+            named = zip(graph.places, graph.layers, strict=True)
+            return Graph(layers, precision, tuple(layer.label or place for place, layer in named))
+        parted = [label.rpartition("/") for label in labels]
+        ops = [replace(op, name=name[2]) for op, name in zip(ops, parted, strict=True)]
+        return chain(self.draft.input_shape, ops, precision, places=[name[0] for name in parted])
 
 
 def _is(value: float | None, wanted: float) -> bool:

@@ -80,7 +80,7 @@ Kind = Literal[
     "transpose",
     "reshape",
     "broadcast",
-    # Whatever has no meaning here: priced by the bytes it moves.
+    # Whatever has no meaning here: priced by the elements it moves.
     "unknown",
 ]
 Shape = tuple[int, ...]  # (height, width, channels) or (channels,); the batch is always 1
