@@ -240,6 +240,11 @@ class CalibratedPredictor(AdditivePredictor, Estimator):
             layers=tuple(layers),
         )
 
+    @property
+    def met_operations(self) -> frozenset[str] | None:
+        """Those of the base."""
+        return self.base.met_operations
+
 
 def _scaled(layer: LayerCost, factor: float) -> LayerCost:
     return replace(

@@ -145,7 +145,7 @@ def _cpu_terms(shaped: ShapedOp, depth_step: int) -> Iterator[tuple[Term, float]
     sizes = _Sizes(shaped)
     family = _family(shaped, sizes)
     if family == "dense":
-        yield from _cpu_dense(shaped, sizes)
+        yield from _cpu_dense(shaped)
     elif family in ("conv", "conv_transpose"):
         yield from _cpu_conv(shaped, sizes, family, depth_step)
     elif family in ("grouped", "depthwise"):
@@ -154,11 +154,9 @@ def _cpu_terms(shaped: ShapedOp, depth_step: int) -> Iterator[tuple[Term, float]
         yield from _cpu_memory(shaped, sizes, family)
 
 
-def _cpu_dense(shaped: ShapedOp, sizes: _Sizes) -> Iterator[tuple[Term, float]]:
-    weights = sizes.c_in * sizes.c_out
-    if shaped.op.kind == "matmul":
-        weights = math.prod(shaped.inputs[1]) * sizes.pixels
-    yield Term("dense", "dense", "dense", "weights"), 0.5 * weights
+def _cpu_dense(shaped: ShapedOp) -> Iterator[tuple[Term, float]]:
+    # Of one vector, as many as weights; several vectors, or matrices, read them again and again.
+    yield Term("dense", "dense", "dense", "weights"), 0.5 * shaped.madds
     yield Term("dense", "dense", "dense", "one"), 3000.0
 
 
@@ -214,7 +212,7 @@ def _gpu_terms(shaped: ShapedOp) -> Iterator[tuple[Term, float]]:
     family = _family(shaped, sizes)
     if family == "dense":
         path = ("dense", "dense", "linear" if shaped.op.kind == "linear" else "conv")
-        yield Term(*path, "weights"), 0.2 * sizes.c_in * sizes.c_out
+        yield Term(*path, "weights"), 0.2 * shaped.madds
         yield Term(*path, "serial"), 10.0 * sizes.c_in
         yield Term(*path, "one"), 1e4
     elif family in ("conv", "conv_transpose", "grouped"):

@@ -42,3 +42,8 @@ def all_terms(states: Sequence[CostState]) -> dict[Term, None]:
         terms |= all_terms(state.priors)
         terms |= dict.fromkeys(state.fit.terms)
     return terms
+
+
+def all_seen(states: Sequence[CostState]) -> frozenset[str]:
+    """Digests of the networks that were measured for states and for their priors."""
+    return frozenset().union(*(each.seen | all_seen(each.priors) for each in states))

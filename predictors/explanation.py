@@ -4,12 +4,16 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-Source = Literal["measured", "estimated"]
+_WIDTH = 40  # of a place in the table; names in .tflite files may be long, the end says most
+Source = Literal["measured", "estimated", "unknown"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class LayerCost:
     """What one layer adds to a prediction.
+
+    ``source`` is ``unknown`` where the layer has operations that were in nothing measured; they are
+    named in ``unknown``, and the figure is a guess.
 
     ``low_ms`` and ``high_ms`` bound the layer alone; they are None where the predictor does not
     know how wrong it may be. Layers' errors partly cancel, so that the bounds of a network are not
@@ -22,6 +26,7 @@ class LayerCost:
     source: Source
     low_ms: float | None = None
     high_ms: float | None = None
+    unknown: tuple[str, ...] = ()  # operations
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,14 +59,19 @@ class Explanation:
 
     def __str__(self) -> str:
         """A table for the terminal."""
-        width = max(len("network"), *(len(each.place) for each in self.layers))
+        places = [_shortened(each.place) for each in self.layers]
+        width = max(len("network"), *map(len, places))
         rows = []
-        for each in self.layers:
+        for each, place in zip(self.layers, places, strict=True):
             share = each.latency_ms / self.latency_ms
-            row = f"{each.place:{width}} {each.latency_ms:10.4f} ms {share:6.1%}  {each.source:9}"
+            row = f"{place:{width}} {each.latency_ms:10.4f} ms {share:6.1%}  {each.source:9}"
             rows.append(f"{row}  {_bounds(each.low_ms, each.high_ms):24}  {each.label}".rstrip())
         total = f"{'total':{width}} {self.latency_ms:10.4f} ms {'':6}  {'':9}  "
         return "\n".join([*rows, (total + _bounds(self.low_ms, self.high_ms)).rstrip()])
+
+
+def _shortened(place: str) -> str:
+    return place if len(place) <= _WIDTH else f"…{place[1 - _WIDTH :]}"
 
 
 def _bounds(low_ms: float | None, high_ms: float | None) -> str:

@@ -12,6 +12,7 @@ from mnaslat.predictors.cost_function import CostFunction
 from mnaslat.predictors.cost_state import CostState, all_terms
 from mnaslat.predictors.cost_view import CostView
 from mnaslat.predictors.explanation import Explanation, LayerCost
+from mnaslat.predictors.operations import unmet
 
 
 class LearnedCosts:
@@ -73,8 +74,8 @@ class LearnedCosts:
         view = self.view
         return view.function(np.asarray(largest[view.n_sums :] > 0))
 
-    def explain(self, graph: Graph, coverage: float) -> Explanation:
-        """Milliseconds by layer, which add up to the latency.
+    def explain(self, graph: Graph, coverage: float, met: frozenset[str] | None) -> Explanation:
+        """Milliseconds by layer, which add up to the latency; ``met`` as ``unmet`` takes it.
 
         Raises:
             ValueError: If coverage does not lie between 0 and 1.
@@ -88,6 +89,7 @@ class LearnedCosts:
         low_ms, high_ms = np.zeros(len(each_ms)), np.zeros(len(each_ms))
         bounds = self._bounds(each_ms[costly], layers.take(costly), coverage)
         low_ms[costly], high_ms[costly] = bounds
+        unknown = [unmet(layer, met) for layer in graph.layers]
         total_low_ms, total_high_ms = self.interval_ms([graph], coverage)
         return Explanation(
             latency_ms=total_ms,
@@ -97,11 +99,12 @@ class LearnedCosts:
             layers=tuple(
                 LayerCost(
                     place=place,
-                    label=layer.label or layer.text,
+                    label=layer.label or layer.text_alone,
                     latency_ms=float(each_ms[row]),
-                    source="estimated",
+                    source="unknown" if unknown[row] else "estimated",
                     low_ms=float(low_ms[row]),
                     high_ms=float(high_ms[row]),
+                    unknown=unknown[row],
                 )
                 for row, (place, layer) in enumerate(zip(graph.places, graph.layers, strict=True))
             ),

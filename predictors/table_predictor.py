@@ -23,6 +23,7 @@ from mnaslat.predictors.base import (
 from mnaslat.predictors.estimator import Estimator
 from mnaslat.predictors.explanation import Explanation, LayerCost
 from mnaslat.predictors.kernel_model import KernelModel
+from mnaslat.predictors.operations import operations_of, unmet
 
 _MIN_JUDGED = 40  # layers of a table, to say how wrong estimates of others are
 
@@ -79,6 +80,7 @@ class TablePredictor(AdditivePredictor, Estimator):
         self._fitted_kernel_model = None
         self._estimated.clear()
         self.__dict__.pop("_estimate_errors", None)
+        self.__dict__.pop("met_operations", None)
         return self
 
     @property
@@ -154,7 +156,8 @@ class TablePredictor(AdditivePredictor, Estimator):
 
         A measured layer's bounds are its two fastest rounds. An estimated layer's hold the errors
         that the kernel model makes on a fifth of the table left out; they are None where the table
-        is too small to say. How wrong the sum is, only whole networks can tell: see
+        is too small to say. A layer with operations that are in no layer of the table is
+        ``unknown``. How wrong the sum is, only whole networks can tell: see
         ``CalibratedPredictor``.
 
         Raises:
@@ -162,12 +165,13 @@ class TablePredictor(AdditivePredictor, Estimator):
         """
         check_coverage(coverage)
         (graph,) = as_graphs([network], self.configuration.precision)
-        costs = []
+        costs, met = [], self.met_operations
         for layer, signature, (place, latency_ms, measured) in zip(
             graph.layers, graph.layer_signatures, self.layer_ms(graph), strict=True
         ):
             low_ms: float | None = None
             high_ms: float | None = None
+            unknown = () if measured else unmet(layer, met)
             if not measured:
                 low_ms, high_ms = self._bounds_of_estimate(latency_ms, coverage)
             elif math.isfinite(self.measured.rows[signature].spread):
@@ -176,11 +180,12 @@ class TablePredictor(AdditivePredictor, Estimator):
             costs.append(
                 LayerCost(
                     place=place,
-                    label=layer.label or layer.text,
+                    label=layer.label or layer.text_alone,
                     latency_ms=latency_ms,
-                    source="measured" if measured else "estimated",
+                    source="measured" if measured else "unknown" if unknown else "estimated",
                     low_ms=low_ms,
                     high_ms=high_ms,
+                    unknown=unknown,
                 )
             )
         return Explanation(
@@ -190,6 +195,11 @@ class TablePredictor(AdditivePredictor, Estimator):
             coverage=coverage,
             layers=tuple(costs),
         )
+
+    @cached_property
+    def met_operations(self) -> frozenset[str]:
+        """Operations of all measured layers."""
+        return operations_of(map(Graph.parse, self.measured.rows))
 
     def _bounds_of_estimate(
         self, latency_ms: float, coverage: float

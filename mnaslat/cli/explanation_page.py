@@ -8,7 +8,7 @@ from mnaslat.cli.report_data import ExplainedLayer, ExplainedNetwork, ReportPage
 
 if TYPE_CHECKING:
     from mnaslat.cli.predictors import WholePredictor
-    from mnaslat.predictors import Explanation
+    from mnaslat.predictors import Explanation, LayerCost
 
 
 def explanation_page(
@@ -34,7 +34,7 @@ def _network(name: str, explanation: "Explanation") -> ExplainedNetwork:
         layers=tuple(
             ExplainedLayer(
                 place=layer.place,
-                label=layer.label,
+                label=_label(layer),
                 latency_ms=layer.latency_ms,
                 measured=layer.source == "measured",
                 low_ms=layer.low_ms,
@@ -43,3 +43,9 @@ def _network(name: str, explanation: "Explanation") -> ExplainedNetwork:
             for layer in explanation.layers
         ),
     )
+
+
+def _label(layer: "LayerCost") -> str:
+    if not layer.unknown:
+        return layer.label
+    return f"{layer.label} (never measured: {', '.join(layer.unknown)})"

@@ -1,0 +1,74 @@
+"""Which operations a predictor has met, and which of a network it never has.
+
+A price for what was in no measured network is a guess, even where its terms are borrowed from
+something that was: a predictor fitted to CNNs knows dense layers and sigmoids, but nothing of the
+matrix products and softmax of attention.
+"""
+
+from collections.abc import Iterable
+
+from mnaslat.graph import Graph, LoweredLayer, ShapedOp
+
+# Kinds that a runtime computes in the same way.
+_ALIKE = {
+    kind: name
+    for name, kinds in {
+        "add": "add sub maximum minimum",
+        "clip": "relu relu6 relu_n1_to_1 leaky_relu prelu hard_swish abs neg square",
+        "mean": "mean global_pool sum reduce_max",
+        "scale": "scale shift",
+        "transpose": "transpose shuffle",
+    }.items()
+    for kind in kinds.split()
+}
+_FREE = frozenset({"pad", "reshape"})  # merged with what reads them
+
+
+def operations_of(graphs: Iterable[Graph]) -> frozenset[str]:
+    """What the ops of graphs are, for ``unmet``."""
+    return frozenset(_class(shaped) for graph in graphs for shaped in graph.shaped_ops())
+
+
+def unmet(layer: LoweredLayer, met: frozenset[str] | None) -> tuple[str, ...]:
+    """Names of a layer's ops that are none of ``met``, in order.
+
+    Where ``met`` is not known (None), only those without a meaning at all are named.
+
+    >>> layer = Graph.parse("fp32 4x4x8 conv1x1>8 softmax").layers[0]
+    >>> unmet(layer, operations_of([Graph.parse("fp32 4x4x8 conv3x3>8")]))
+    ('softmax',)
+    """
+    return tuple(
+        _name(shaped)
+        for shaped in layer.shaped_ops
+        if shaped.op.kind == "unknown"
+        or not (met is None or shaped.op.kind in _FREE or _class(shaped) in met)
+    )
+
+
+def unmet_places(graph: Graph, met: frozenset[str] | None) -> list[tuple[str, str]]:
+    """The place and the name of each op of a graph that is none of ``met``, as ``unmet`` says."""
+    return [
+        (place, name)
+        for place, layer in zip(graph.places, graph.layers, strict=True)
+        for name in unmet(layer, met)
+    ]
+
+
+def _class(shaped: ShapedOp) -> str:
+    kind = shaped.op.kind
+    if kind in ("conv", "conv_transpose") and shaped.op.groups > 1:
+        return f"grouped {kind}"
+    if kind == "linear" and len(shaped.inputs[0]) > 1:
+        return "linear of several vectors"
+    return _ALIKE.get(kind, kind)
+
+
+def _name(shaped: ShapedOp) -> str:
+    kind = shaped.op.kind
+    if kind == "unknown":
+        return shaped.op.name or kind
+    if kind == "matmul":
+        return "matmul of two activations"
+    found = _class(shaped)
+    return kind if kind in _ALIKE else found

@@ -1,0 +1,78 @@
+"""Which operations a predictor has met."""
+
+from dataclasses import replace
+
+import pytest
+
+from mnaslat.data.measurement import Configuration
+from mnaslat.data.table import LatencyTable, Row
+from mnaslat.graph import Graph
+from mnaslat.predictors import CostModel, TablePredictor, load_pretrained
+from mnaslat.predictors.cost_features import layer_terms
+from mnaslat.predictors.operations import operations_of, unmet, unmet_places
+from mnaslat.predictors.shipped import measured_networks
+from tests.predictors.made_up_networks import made_up_ms, made_up_networks
+
+MET = operations_of([Graph.parse("fp32 8x8x3 pad+1 conv3x3+0>8 | hard_swish | global_pool")])
+
+
+@pytest.mark.parametrize(
+    ("ops", "names"),
+    [
+        ("conv1x1>8 relu6", ()),
+        ("reshape=16x12", ()),
+        ("conv3x3>6%3", ("grouped conv",)),
+        ("sum=3", ()),
+        ("gelu softmax", ("gelu", "softmax")),
+        ("unknown.fft=8x8x3", ("fft",)),
+        ("transpose=3x8x8 matmul=3x8x8@1,1", ("transpose", "matmul of two activations")),
+    ],
+)
+def test_operations_are_met_by_what_they_compute(ops: str, names: tuple[str, ...]) -> None:
+    assert unmet(Graph.parse(f"fp32 8x8x3 {ops}").layers[0], MET) == names
+
+
+def test_where_nothing_is_known_only_what_has_no_meaning_is_named() -> None:
+    layer = Graph.parse("fp32 8x8x3 softmax unknown.fft=8x8x3").layers[0]
+    assert unmet(layer, None) == ("fft",)
+
+
+def test_places_are_named() -> None:
+    graph = replace(Graph.parse("fp32 8x8x3 conv3x3>8 | gelu"), places=("stem", "body"))
+    assert unmet_places(graph, MET) == [("body", "gelu")]
+
+
+@pytest.mark.parametrize("name", ["pixel4-cpu1-fp32", "s10-cpu1-int8"])
+def test_a_shipped_predictor_and_what_it_is_a_prior_of_know_its_networks(name: str) -> None:
+    shipped = load_pretrained(name)
+    expected = operations_of(measured_networks().values())
+    assert shipped.met_operations == expected
+    graphs, _ = made_up_networks(6, 0, shipped.configuration.precision)
+    fitted = CostModel((shipped,)).fit(graphs, made_up_ms(graphs))
+    assert fitted.met_operations == expected
+    assert CostModel().fit(graphs, made_up_ms(graphs)).met_operations == operations_of(graphs)
+
+
+def test_networks_that_nobody_knows_any_more_claim_nothing() -> None:
+    graphs, _ = made_up_networks(6, 0)
+    learned = CostModel().fit(graphs, made_up_ms(graphs)).state
+    assert CostModel.from_state(learned).met_operations is None
+
+
+def test_a_table_knows_the_operations_of_its_layers() -> None:
+    rows = {f"fp32 8x8x8 conv3x3>{8 * n}:relu": Row(1.0 + n) for n in range(1, 9)}
+    table = LatencyTable(Configuration(device="made-up", fingerprint="made-up"), rows)
+    graph = Graph.parse("fp32 8x8x8 conv3x3>8:relu | conv3x3>12 | softmax")
+    found = TablePredictor(table).explain(graph).layers
+    assert [each.source for each in found] == ["measured", "estimated", "unknown"]
+    assert found[2].unknown == ("softmax",)
+
+
+@pytest.mark.parametrize("runtime", ["cpu", "gpu"])
+def test_several_vectors_cost_as_often_as_there_are(runtime: str) -> None:
+    costs = []
+    for image in ("64", "100x64"):
+        layer = Graph.parse(f"fp32 {image} linear>32").layers[0]
+        terms = layer_terms(layer, runtime, "fp32")  # type: ignore[arg-type]  # one of the two
+        costs.append(next(ms for term, ms in terms.items() if term.what == "weights"))
+    assert costs[1] == pytest.approx(100 * costs[0])
