@@ -7,6 +7,7 @@ from collections.abc import Callable
 import typer
 
 from mnaslat.cli.devices import devices
+from mnaslat.cli.listing import LISTING
 from mnaslat.cli.measure import MEASURING
 from mnaslat.cli.models import MODELS
 from mnaslat.cli.predicting import PREDICTING
@@ -57,5 +58,5 @@ def _fail(message: str, status: int = 1) -> None:
 
 
 app.add_typer(devices, name="devices")
-for _command in (*MEASURING, *MODELS, *PREDICTING, *SEARCHING, *REPORTS):
+for _command in (*MEASURING, *MODELS, *PREDICTING, *LISTING, *SEARCHING, *REPORTS):
     app.command()(_stoppable(_command))

@@ -1,11 +1,12 @@
 """Predictions against fresh measurements: of random networks, and of a search's candidates."""
 
+import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mnaslat.cli.predictors import WholePredictor
+from mnaslat.cli.predictors import WholePredictor, judged_errors
 from mnaslat.cli.setup import calibration_graphs, fresh_networks, measure_networks
 from mnaslat.data.workspace import Workspace
 from mnaslat.errors import MnaslatError
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from mnaslat.cli.runs import Run
     from mnaslat.profiling.device import Device
 
+FEW_NETWORKS = 5  # fewer say little about a predictor's error
+ELSEWHERE = "measured elsewhere"  # the runtime of a device that only a file of measurements knows
 # Two rounds are compared with two others, to say how well a measurement repeats.
 _N_ROUNDS = 4
 
@@ -75,6 +78,34 @@ def evaluate_predictor(
             )
         ],
     }
+
+
+def measured_elsewhere(predictor: WholePredictor) -> bool:
+    """Whether this program has never seen the predictor's device, so that it need not look."""
+    return bool(predictor.provenance) or predictor.configuration.runtime == ELSEWHERE
+
+
+def unreachable(predictor: WholePredictor, name: str) -> str:
+    """What is known of a predictor's errors where its device is not here, and what to do."""
+    return (
+        f"{name} predicts {predictor.configuration.device}, which cannot be measured from here. "
+        f"What is known of it: {judged_errors(predictor)}. To judge it by measurements of your "
+        "own, list them in a CSV file: `mnaslat calibrate --measurements FILE` says how wrong a "
+        "fit is on networks left out (`--suggest 10` says which to measure)."
+    )
+
+
+def errors_text(errors: dict[str, float]) -> str:
+    """Held-out errors in a sentence; what a few networks cannot say is left out."""
+    text = (
+        f"MAPE {errors['mape']:.2%}, within 5 % {errors['within_5']:.0%}, within 10 % "
+        f"{errors['within_10']:.0%}"
+    )
+    if math.isfinite(errors["spearman"]):
+        text += f", Spearman {errors['spearman']:.4f}"
+    if errors["n"] < FEW_NETWORKS:
+        text += "; so few networks say little about it"
+    return text
 
 
 def repeatability(round_min_ms: tuple[tuple[float, ...], ...]) -> float:

@@ -123,7 +123,10 @@ def calibrate(
     suggest: Annotated[
         int,
         typer.Option(
-            "--suggest", min=0, help="Measure nothing: print which N networks to measure next."
+            "--suggest",
+            min=0,
+            max=200,
+            help="Measure nothing: print which N networks to measure next.",
         ),
     ] = 0,
     device_name: Annotated[
@@ -141,7 +144,13 @@ def calibrate(
     resolution: ResolutionOption = 224,
     width: WidthOption = 1.0,
     classes: ClassesOption = 1000,
-    precision: PrecisionOption = "fp32",
+    precision: Annotated[
+        str,
+        typer.Option(
+            "--precision",
+            help="fp32; with --measurements or --suggest also int8, or fp16 (no shipped priors).",
+        ),
+    ] = "fp32",
     threads: ThreadsOption = 1,
     cores: CoresOption = "",
     delegate: DelegateOption = "",
@@ -204,7 +213,7 @@ def calibrate(
     _print_errors("Held-out error (cross-validated)", asdict(predictor.held_out))
     if predictor.held_out.mape > 0.05:
         print("That is a lot: profile for longer, or calibrate on more --models.")
-    print(f"Predictor: {path}\nNext: mnaslat evaluate, or mnaslat search")
+    print(f"Predictor: {path}\nNext: mnaslat evaluate, mnaslat predict, or mnaslat search")
 
 
 def evaluate(
@@ -227,14 +236,21 @@ def evaluate(
 
     Example: mnaslat evaluate --models 30
     """
-    from mnaslat.cli.evaluation import evaluate_predictor
+    from mnaslat.cli.evaluation import evaluate_predictor, measured_elsewhere, unreachable
     from mnaslat.cli.predictors import find_predictor
+    from mnaslat.errors import DeviceError
 
     place = open_workspace(workspace)
     found, path = find_predictor(place, predictor, device)
+    if not device and measured_elsewhere(found):
+        raise DeviceError(unreachable(found, path.name))
+    try:
+        target = open_device_of(found.configuration, device, binary=benchmark_binary, guard=guard)
+    except DeviceError as error:
+        raise DeviceError(f"{error} {unreachable(found, path.name)}") from None
     result = evaluate_predictor(
         place,
-        open_device_of(found.configuration, device, binary=benchmark_binary, guard=guard),
+        target,
         found,
         open_space(space, width, resolution, classes),
         n_models=models,
@@ -322,10 +338,9 @@ def _only_fp32(precision: str) -> None:
 
 
 def _print_errors(title: str, errors: dict[str, float]) -> None:
-    print(
-        f"{title}: MAPE {errors['mape']:.2%}, within 5 % {errors['within_5']:.0%}, within 10 % "
-        f"{errors['within_10']:.0%}, Spearman {errors['spearman']:.4f} (n = {errors['n']})"
-    )
+    from mnaslat.cli.evaluation import errors_text
+
+    print(f"{title}: {errors_text(errors)} (n = {errors['n']})")
 
 
 MEASURING = (profile, calibrate, evaluate, validate)

@@ -1,11 +1,13 @@
 """The command that predicts latencies, and says why."""
 
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mnaslat.cli.networks import UnknownOption, on_unknown, read_network
 from mnaslat.cli.options import (
     DEFAULT_WORKSPACE,
     JsonOption,
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from mnaslat.cli.predictors import WholePredictor
     from mnaslat.predictors import Explanation
     from mnaslat.predictors.base import Network
-    from mnaslat.torch_translation import Unknown
 
 OptionalResolution = Annotated[
     int | None,
@@ -34,8 +35,8 @@ def predict(
         typer.Argument(
             metavar="MODEL...",
             help="Names, comma-separated tokens, architectures' JSON files, .tflite files; or "
-            "MODULE:FUNCTION, which is imported and called, so name only code you trust: it "
-            "returns a torch module for RGB images of --resolution (224) pixels.",
+            "FILE.py:FUNCTION or MODULE:FUNCTION, which is imported and called, so name only code "
+            "you trust: it returns a torch module for RGB images of --resolution (224) pixels.",
         ),
     ],
     predictor: Annotated[
@@ -43,7 +44,8 @@ def predict(
         typer.Option(
             "--predictor",
             help="Predictor file, or the name of one of the phones that come with mnaslat, e.g. "
-            "pixel4-cpu1-fp32; the workspace's newest if left out.",
+            "pixel4-cpu1-fp32 (`mnaslat predictors` lists them); the workspace's newest if left "
+            "out.",
         ),
     ] = None,
     space: SpaceOption = "mnasnet",
@@ -55,31 +57,26 @@ def predict(
         Path | None,
         typer.Option("--output", "-o", help="HTML file with the layers as bars, for --explain."),
     ] = None,
-    unknown: Annotated[
-        str,
-        typer.Option(
-            "--unknown",
-            help="An operation without a meaning here: error, or estimate it by what it moves.",
-        ),
-    ] = "error",
+    unknown: UnknownOption = "error",
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     json: JsonOption = False,
 ) -> None:
-    """Predict the latency of networks, and say how much of it rests on measured layers.
+    """Predict the latency of networks, and say how sure it is and what it rests on.
 
-    Example: mnaslat predict mnasnet-a1 mobilenet-v2 --explain
+    Example: mnaslat predict mnasnet-a1 mobilenet-v2 --predictor pixel4-cpu1-fp32 --explain
     """
-    from mnaslat.cli.networks import read_network
-    from mnaslat.cli.predictors import find_predictor
+    from mnaslat.cli.predictors import find_predictor, judged_errors
 
-    on_unknown = _on_unknown(unknown)
+    meaning = on_unknown(unknown)
     if output is not None and not explain:
         raise typer.BadParameter("It shows layers: give --explain too.", param_hint="--output")
     found, path = find_predictor(open_workspace(workspace), predictor)
+    from mnaslat.predictors import CostModel
+
     from_space = open_space(space, resolution=resolution or 224)
     precision = found.configuration.precision
     networks = [
-        read_network(text, from_space, resolution, precision=precision, unknown=on_unknown)
+        read_network(text, from_space, resolution, precision=precision, unknown=meaning)
         for text in models
     ]
     rows = [
@@ -91,35 +88,35 @@ def predict(
         shown = [{**row, "explanation": _to_json(row["explanation"])} for row in rows]
         if not explain:
             shown = [{name: row[name] for name in row if name != "explanation"} for row in rows]
-        print_json({"predictor": str(path), "models": shown})
+        print_json({"predictor": str(path), **asdict(judged_errors(found)), "models": shown})
         return
-    print(f"{path.name}: {found.configuration.fingerprint}, {found.configuration.precision}")
+    configuration = found.configuration
+    print(
+        f"{path.name}: {configuration.fingerprint}, {configuration.precision}; "
+        f"{judged_errors(found)}"
+    )
+    from_layers = not isinstance(found, CostModel)
     for row in rows:
         interval = "no interval: calibrate on more networks"
         if row["high_ms"] is not None:
             interval = f"90 % within {row['low_ms']:.3f}-{row['high_ms']:.3f} ms"
-        print(
-            f"  {_shortened(row['model']):24} {row['predicted_ms']:8.3f} ms   {interval}   "
-            f"{row['measured_share']:.0%} from measured layers"
-        )
-        if row["n_unknown"]:
-            print(f"    {row['n_unknown']} operations are not known; priced by what they move")
+        share = f"   {row['measured_share']:.0%} from measured layers" if from_layers else ""
+        print(f"  {_shortened(row['model']):24} {row['predicted_ms']:8.3f} ms   {interval}{share}")
+        if row["unknown"]:
+            print(f"    {_unknown_sentence(row['unknown'])}")
         if row["explanation"] is not None:
             print("\n".join(f"    {line}" for line in str(row["explanation"]).splitlines()))
     if output is not None:
         print(f"Report: {output}")
 
 
-def _on_unknown(text: str) -> "Unknown":
-    if text == "error":
-        return "error"
-    if text == "estimate":
-        return "estimate"
-    raise typer.BadParameter(f"{text!r} is neither error nor estimate.", param_hint="--unknown")
-
-
 def _row(found: "WholePredictor", text: str, network: "Network", explain: bool) -> dict[str, Any]:
-    (prediction,) = found.predict_detailed([network])
+    from mnaslat.predictors.base import as_graphs
+    from mnaslat.predictors.operations import unmet_places
+
+    (graph,) = as_graphs([network], found.configuration.precision)
+    (prediction,) = found.predict_detailed([graph])
+    unknown = unmet_places(graph, found.met_operations)
     low_ms, high_ms = found.predict_interval_ms(network)
     return {
         "model": text,
@@ -127,17 +124,31 @@ def _row(found: "WholePredictor", text: str, network: "Network", explain: bool) 
         "low_ms": low_ms if math.isfinite(high_ms) else None,
         "high_ms": high_ms if math.isfinite(high_ms) else None,
         "measured_share": prediction.measured_share,
-        "n_unknown": _n_unknown(network),
+        "n_unknown": len(unknown),
+        "unknown": [{"place": place, "operation": name} for place, name in unknown],
         "explanation": found.explain(network) if explain else None,
     }
 
 
-def _n_unknown(network: "Network") -> int:
-    from mnaslat.graph import Graph
+def _unknown_sentence(unknown: list[dict[str, str]]) -> str:
+    """Which operations the predictor cannot know, and where."""
+    places: dict[str, list[str]] = {}
+    for each in unknown:
+        places.setdefault(each["operation"], []).append(each["place"])
+    named = "; ".join(f"{name} in {_few(where)}" for name, where in places.items())
+    n = len(unknown)
+    what = "1 operation was" if n == 1 else f"{n} operations were"
+    cost = "its cost is" if n == 1 else "their cost is"
+    return (
+        f"{what} in no network that the predictor was fitted on, so that {cost} a guess, and the "
+        f"interval too narrow: {named}."
+    )
 
-    if not isinstance(network, Graph):
-        return 0
-    return sum(op.kind == "unknown" for layer in network.layers for op in layer.ops)
+
+def _few(places: list[str]) -> str:
+    shown = list(dict.fromkeys(places))
+    rest = f" and {len(shown) - 3} more" if len(shown) > 3 else ""
+    return ", ".join(shown[:3]) + rest
 
 
 def _write_page(

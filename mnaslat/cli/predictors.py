@@ -1,6 +1,7 @@
 """The predictor files of a workspace: kept, and found again by the device that they are of."""
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from mnaslat.data.workspace import Workspace
@@ -8,6 +9,34 @@ from mnaslat.errors import PredictorFileError
 from mnaslat.predictors import CalibratedPredictor, CostModel, load_predictor, save_predictor
 
 WholePredictor = CalibratedPredictor | CostModel  # learned from whole networks
+
+
+@dataclass(frozen=True)
+class JudgedErrors:
+    """What a predictor was fitted on, and how wrong it is on what it was not fitted on."""
+
+    n_networks: int
+    held_out_mape: float | None  # of networks left out, a fraction; None: not known
+    new_family_mape: float | None = None  # of networks unlike all others
+
+    def __str__(self) -> str:
+        text = f"fitted on {self.n_networks} network{'' if self.n_networks == 1 else 's'}"
+        if self.held_out_mape is not None:
+            text += f", held out {self.held_out_mape:.1%} wrong"
+        if self.new_family_mape is not None:
+            text += f", new families {self.new_family_mape:.1%}"
+        return text
+
+
+def judged_errors(predictor: WholePredictor) -> JudgedErrors:
+    """As its file says them."""
+    told = predictor.provenance.get("held_out")
+    if told is not None:
+        return JudgedErrors(told["random"]["n"], told["random"]["mape"], told["new_family"]["mape"])
+    errors = predictor.held_out
+    if errors is None:
+        return JudgedErrors(len(predictor.networks), None)
+    return JudgedErrors(errors.n, errors.mape)
 
 
 def store_predictor(workspace: Workspace, predictor: WholePredictor) -> Path:
@@ -20,6 +49,25 @@ def store_predictor(workspace: Workspace, predictor: WholePredictor) -> Path:
     return path
 
 
+def predictor_file(path: Path) -> Path:
+    """The file of a predictor: the one named, else that of a shipped one of that name.
+
+    Raises:
+        PredictorFileError: If there is neither.
+    """
+    if path.exists() or path.suffix or path.parent != Path():
+        return path
+    from mnaslat.predictors.shipped import pretrained_path
+
+    try:
+        return pretrained_path(str(path))
+    except ValueError as error:
+        raise PredictorFileError(
+            f"There is no predictor file {path}. "
+            f"{str(error).replace('mnaslat.predictors.pretrained()', '`mnaslat predictors`')}"
+        ) from None
+
+
 def open_predictor(path: Path) -> WholePredictor:
     """A predictor of whole networks: a file, else one of those that come with the package.
 
@@ -27,20 +75,19 @@ def open_predictor(path: Path) -> WholePredictor:
         PredictorFileError: If the file cannot be read, or what it holds was never held against
             whole networks.
     """
-    if not path.exists() and path.suffix == "" and path.parent == Path():
-        from mnaslat.predictors.shipped import load_pretrained
-
-        try:
-            return load_pretrained(str(path))
-        except ValueError as error:
-            raise PredictorFileError(f"There is no predictor file {path}. {error}") from None
-    predictor = load_predictor(path)
+    predictor = load_predictor(predictor_file(path))
     if not isinstance(predictor, CalibratedPredictor | CostModel):
         raise PredictorFileError(
             f"{path} holds a {type(predictor).__name__}, which was not calibrated on whole "
             "networks. Make a predictor with `mnaslat calibrate`."
         )
     return predictor
+
+
+def newest_first(workspace: Workspace) -> list[Path]:
+    """The workspace's predictor files."""
+    found = workspace.predictors.glob("*.mnaslat")
+    return sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
 
 
 def newest_predictor(workspace: Workspace, device: str = "") -> Path | None:
@@ -54,8 +101,7 @@ def newest_predictor(workspace: Workspace, device: str = "") -> Path | None:
     from mnaslat.profiling.devices import known_as
 
     name = known_as(device) or device
-    found = workspace.predictors.glob("*.mnaslat")
-    for path in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True):
+    for path in newest_first(workspace):
         try:
             if load_predictor(path).configuration.device == name:
                 return path
@@ -78,6 +124,8 @@ def find_predictor(
         whose = f" of device {device!r}" if device else ""
         raise PredictorFileError(
             f"There is no predictor{whose} in workspace {workspace.path} yet. Make one with "
-            "`mnaslat profile` and `mnaslat calibrate`, or name a file with --predictor."
+            "`mnaslat profile` and `mnaslat calibrate`, or name one with --predictor: a file, or "
+            "a phone that comes with mnaslat, e.g. pixel4-cpu1-fp32 (`mnaslat predictors` lists "
+            "all)."
         )
     return open_predictor(found), found

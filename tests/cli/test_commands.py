@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+import mnaslat
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 COMMANDS = (
     "devices", "space", "model", "profile", "calibrate", "evaluate", "predict", "search",
-    "validate", "export", "report",
+    "validate", "export", "report", "predictors",
 )  # fmt: skip
 
 
@@ -51,6 +53,17 @@ def test_a_model_by_its_tokens_and_by_its_file(cli: Any, tmp_path: Path) -> None
     assert cli.json("model", str(file))["params"] == by_tokens["params"]
 
 
+def test_a_model_from_a_module_or_a_tflite_file(cli: Any, tmp_path: Path) -> None:
+    named = cli.json("model", "mobilenet-v2")
+    made = cli.json("model", "torch_networks:mobilenet")
+    assert (made["params"], made["madds"]) == (named["params"], named["madds"])
+    assert made["architecture"] is None
+    file = tmp_path / "network.tflite"
+    file.write_bytes(mnaslat.write_tflite(mnaslat.lower(mnaslat.load_network("mobilenet-v2"))))
+    read = cli.json("model", str(file), "--predictor", "pixel4-cpu1-fp32")
+    assert read["madds"] == named["madds"] and read["predicted_ms"] > 0
+
+
 def test_space_prints_its_size(cli: Any) -> None:
     assert cli.json("space", "mnasnet-paper")["size"] == 432**7
     assert "2.81e+18" in cli.run("space", "mnasnet-paper").stdout
@@ -77,6 +90,9 @@ def test_devices_names_the_host(cli: Any) -> None:
         (("search", "--reward", "greedy"), "is not a reward"),
         (("search", "--preset", "nope"), "No preset"),
         (("export", "mnasnet-a1", "--format", "onnx", "-o", "x"), "is not a format"),
+        (("export", "network.tflite", "-o", "x"), "Only architectures can be written"),
+        (("export", "torch_networks:plain", "-o", "x"), "Only architectures can be written"),
+        (("calibrate", "--suggest", "100000"), "less than or equal to 200"),
         (("calibrate", "--models", "1"), "greater than or equal to 3"),
     ],
 )  # fmt: skip
@@ -94,6 +110,7 @@ def test_a_wrong_argument_is_a_usage_error(
     ("arguments", "sentence"),
     [
         (("predict", "mnasnet-a1"), "Make one with `mnaslat profile`"),
+        (("predict", "mnasnet-a1"), "e.g. pixel4-cpu1-fp32 (`mnaslat predictors` lists all)"),
         (("predict", "mnasnet-a1", "--predictor", "nope.mnaslat"), "no predictor file"),
         (("calibrate", "--device", "host"), "Run `mnaslat profile`"),
         (("evaluate",), "no predictor in workspace"),
