@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import typer
 
+from mnaslat.cli.evaluation import ELSEWHERE, errors_text
 from mnaslat.cli.networks import names_code, read_stored_network
 from mnaslat.cli.options import print_json, usage
 from mnaslat.cli.progress import say
@@ -30,9 +31,11 @@ if TYPE_CHECKING:
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 _COLUMNS = ("model", "latency_ms")
 _MAX_BYTES = 2**24
-_SAME = 1.5  # two latencies of one network agree within this factor, as ``CostModel`` has it
+_SAME = 1.1  # two latencies of one network agree within this factor
+_UNUSUAL = 2.0  # from a latency to what the others imply
 # From one line to the others, relative to the prior: rather another unit than another network.
 _OTHER_UNIT = 200.0
+_OTHER_KINDS = ("mid", "little")  # of cores; shipped priors prefer large ones
 _N_CANDIDATES = 300
 _SUGGESTION_SEED = 0x5E1EC7
 
@@ -45,6 +48,22 @@ class MeasuredLine:
     model: str
     graph: Graph
     latency_ms: float
+
+
+@dataclass(frozen=True)
+class UnusualLine:
+    """A line that disagrees with what all others imply."""
+
+    line: int
+    model: str
+    factor: float  # its latency, relative to the one implied
+
+    def __str__(self) -> str:
+        times = f"{self.factor:.1f}" if self.factor > 1 else f"1/{1 / self.factor:.1f}"
+        return (
+            f"Line {self.line} ({_shortened(self.model)}) is {times} times what the others imply; "
+            "it counts little: measure it again."
+        )
 
 
 def calibrate_elsewhere(
@@ -75,6 +94,13 @@ def calibrate_elsewhere(
     models = chosen_priors(priors, configuration)
     names = _prior_names(models)
     say(f"Priors: {', '.join(names) or 'none'}.")
+    if not models and not priors:
+        say(
+            f"No shipped phone was measured in {configuration.precision} on a "
+            f"{runtime_of(configuration).upper()}; name others with --priors."
+        )
+    if not priors:
+        _say_of_other_cores(models, configuration)
     found: dict[str, Any] = {"priors": names}
     lines: list[MeasuredLine] = []
     model = CostModel(models, configuration)
@@ -85,10 +111,18 @@ def calibrate_elsewhere(
             model = fit_measurements(lines, models, configuration)
             assert model.held_out is not None
             stored = store_predictor(workspace, model)
-            found |= {"predictor": str(stored), "held_out": asdict(model.held_out)}
+            unusual = unusual_lines(model, lines)
+            found |= {
+                "predictor": str(stored),
+                "held_out": asdict(model.held_out),
+                "merged_lines": [[line.number for line in same] for same in _repeated(lines)],
+                "unusual_lines": [asdict(each) for each in unusual],
+            }
             if not json:
-                _print_fit(model, stored, say if n_suggested else print)
+                _print_fit(model, lines, unusual, stored, say if n_suggested else print)
     if n_suggested:
+        if n_suggested > _N_CANDIDATES // 10:
+            say(f"Choosing {n_suggested} networks; more than 100 take about a minute.")
         found["suggested"] = suggested_models(model, space, lines, n_suggested)
         if not json:
             _print_suggested(found["suggested"])
@@ -96,15 +130,22 @@ def calibrate_elsewhere(
         print_json(found)
 
 
-def _print_fit(model: CostModel, path: Path, tell: Callable[[str], None]) -> None:
+def _print_fit(
+    model: CostModel,
+    lines: Sequence[MeasuredLine],
+    unusual: Sequence[UnusualLine],
+    path: Path,
+    tell: Callable[[str], None],
+) -> None:
     errors = model.held_out
     assert errors is not None
-    tell(
-        f"{errors.n} networks; each predicted by a fit without it: MAPE {errors.mape:.2%}, within "
-        f"5 % {errors.within_5:.0%}, within 10 % {errors.within_10:.0%}, Spearman "
-        f"{errors.spearman:.4f}."
-    )
-    tell(f"Predictor: {path}")
+    for same in _repeated(lines):
+        tell(f"{_lines_text(same)} are the same network: merged.")
+    networks = "1 network" if errors.n == 1 else f"{errors.n} networks"
+    tell(f"{networks}; each predicted by a fit without it: {errors_text(asdict(errors))}.")
+    for each in unusual:
+        tell(str(each))
+    tell(f"Predictor: {path}\nNext: mnaslat predict MODEL --predictor {path}")
 
 
 def _print_suggested(models: Sequence[str]) -> None:
@@ -134,7 +175,7 @@ def described_device(
         threads=threads,
         cores=cores or "any",
         delegate=delegate or "xnnpack",
-        runtime="measured elsewhere",
+        runtime=ELSEWHERE,
     )
 
 
@@ -172,6 +213,22 @@ def _prior_names(priors: Sequence[CostModel]) -> list[str]:
         f"{each.device} ({'gpu' if runtime_of(each) == 'gpu' else each.cores}, {each.precision})"
         for each in configurations
     ]
+
+
+def _say_of_other_cores(models: Sequence[CostModel], configuration: Configuration) -> None:
+    """Tell where no shipped phone was measured on the same number or kind of cores."""
+    if not models or runtime_of(configuration) == "gpu":
+        return
+    priors = [model.configuration for model in models]
+    others = ", ".join(sorted({each.cores for each in priors}))
+    n = configuration.threads
+    if all(each.threads != n for each in priors):
+        say(f"No shipped phone was measured with {n} threads: the nearest are priors ({others}).")
+    elif configuration.cores in _OTHER_KINDS:
+        say(
+            f"The priors are of large cores ({others}), not {configuration.cores} ones. `mnaslat "
+            "predictors` lists others for --priors."
+        )
 
 
 def read_measurements(
@@ -270,21 +327,59 @@ def _line(
 
 
 def _check_duplicates(lines: Sequence[MeasuredLine], path: Path) -> None:
-    """Raise an error where one network has very different latencies."""
-    first: dict[str, MeasuredLine] = {}
-    for line in lines:
-        other = first.setdefault(line.graph.signature, line)
-        low, high = sorted((other.latency_ms, line.latency_ms))
-        if high > _SAME * low:
+    """Raise an error where one network has different latencies."""
+    for same in _repeated(lines):
+        latencies_ms = [line.latency_ms for line in same]
+        if max(latencies_ms) > _SAME * min(latencies_ms):
             raise ValueError(
-                f"{path}, lines {other.number} and {line.number}: the same network took "
-                f"{other.latency_ms:.4g} and {line.latency_ms:.4g} ms. Measure again, or delete "
+                f"{path}, {_lines_text(same).lower()}: the same network took "
+                f"{_listed([f'{each:.4g}' for each in latencies_ms])} ms. Measure again, or delete "
                 "the line that is wrong."
             )
 
 
+def _repeated(lines: Sequence[MeasuredLine]) -> list[list[MeasuredLine]]:
+    """Lines of the same network, where there are several."""
+    return [same for same in _by_network(lines).values() if len(same) > 1]
+
+
+def _by_network(lines: Sequence[MeasuredLine]) -> dict[str, list[MeasuredLine]]:
+    found: dict[str, list[MeasuredLine]] = {}
+    for line in lines:
+        found.setdefault(line.graph.signature, []).append(line)
+    return found
+
+
+def _lines_text(lines: Sequence[MeasuredLine]) -> str:
+    return f"Lines {_listed([str(line.number) for line in lines])}"
+
+
+def _listed(texts: Sequence[str]) -> str:
+    return f"{', '.join(texts[:-1])} and {texts[-1]}"
+
+
+def _shortened(model: str) -> str:
+    return model if len(model) <= 24 else f"{model[:23]}…"
+
+
 def _n_networks(lines: Sequence[MeasuredLine]) -> int:
-    return len({line.graph.signature for line in lines})
+    return len(_by_network(lines))
+
+
+def unusual_lines(model: CostModel, lines: Sequence[MeasuredLine]) -> list[UnusualLine]:
+    """Lines whose latency is more than twice, or less than half, what a fit without it predicts.
+
+    Args:
+        model: Fitted to the lines.
+        lines: In the order of the file.
+    """
+    predicted = 1.0 + model.residuals  # relative to what was measured
+    implied = dict(zip([graph.signature for graph in model.networks], predicted, strict=True))
+    found = [
+        UnusualLine(line.number, line.model, 1.0 / float(implied[line.graph.signature]))
+        for line in lines
+    ]
+    return [each for each in found if not 1.0 / _UNUSUAL <= each.factor <= _UNUSUAL]
 
 
 def fit_measurements(
@@ -296,11 +391,16 @@ def fit_measurements(
         if n < MIN_NETWORKS and not priors:
             raise ValueError(
                 f"Without priors at least {MIN_NETWORKS} different networks are needed, got {n}. "
-                "Measure more (--suggest says which), or give --priors."
+                "Measure more (--suggest says which), or leave out --priors none: other phones "
+                "make up for few networks."
             )
         _check_units(lines, priors)
         graphs = [line.graph for line in lines]
-        return CostModel(priors, configuration).fit(graphs, [line.latency_ms for line in lines])
+        try:
+            return CostModel(priors, configuration).fit(graphs, [line.latency_ms for line in lines])
+        except ValueError as error:
+            text = str(error).replace("fit without priors.", "add --priors none.")
+            raise ValueError(text) from None
 
 
 def _check_units(lines: Sequence[MeasuredLine], priors: Sequence[CostModel]) -> None:

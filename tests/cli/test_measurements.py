@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,8 @@ def test_further_columns_comments_and_empty_lines_are_left_alone(tmp_path: Path)
         (("missing.tflite", 3.0), "line 4: There is no file"),
         (("missing.json", 3.0), "line 4: Cannot read"),
         (("os:getcwd", 3.0), "line 4: 'os:getcwd' would run code"),
-        ((TOKENS[0], 3 * float(LATENCY_MS[0])), "lines 2 and 4: the same network took"),
+        ((TOKENS[0], 1.15 * float(LATENCY_MS[0])), "lines 2 and 4: the same network took"),
+        (("networks.py:made", 3.0), "line 4: 'networks.py:made' would run code"),
         (("mnasnet-a1", 3.0, "more"), "line 4: 3 cells, where the first line names 2"),
     ],
 )  # fmt: skip
@@ -137,6 +139,60 @@ def test_measurements_that_agree_may_stand_twice(tmp_path: Path) -> None:
     rows = [*_good(6), (TOKENS[0], 1.02 * float(LATENCY_MS[0]))]
     model = fit_measurements(_read(_file(tmp_path, rows)), (), _phone())
     assert len(model.networks) == 6
+
+
+def test_merged_lines_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = _file(tmp_path, [*_good(6), (TOKENS[0], 1.02 * float(LATENCY_MS[0]))])
+    place = Workspace(tmp_path / "place")
+    calibrate_elsewhere(place, path, _phone(), SPACE, priors="none")
+    assert "Lines 2 and 8 are the same network: merged." in capsys.readouterr().out
+    calibrate_elsewhere(place, path, _phone(), SPACE, priors="none", json=True)
+    assert json.loads(capsys.readouterr().out)["merged_lines"] == [[2, 8]]
+
+
+def test_a_line_that_disagrees_with_all_others_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = _good(12)
+    rows[9] = (rows[9][0], 5 * rows[9][1])
+    path, place = _file(tmp_path, rows), Workspace(tmp_path / "place")
+    calibrate_elsewhere(place, path, _phone(), SPACE)
+    told = capsys.readouterr().out
+    assert re.search(
+        r"Line 11 \(.*\) is \d\.\d times what the others imply; it counts little: measure", told
+    )
+    assert told.count("what the others imply") == 1
+    assert "Next: mnaslat predict MODEL --predictor" in told
+    calibrate_elsewhere(place, path, _phone(), SPACE, json=True)
+    (unusual,) = json.loads(capsys.readouterr().out)["unusual_lines"]
+    assert unusual["line"] == 11 and 3.5 < unusual["factor"] < 7
+
+
+def test_a_few_networks_say_little(
+    tmp_path: Path, other: CostModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_predictor(other, tmp_path / "other.mnaslat")
+    path, place = _file(tmp_path, _good(2)), Workspace(tmp_path / "place")
+    priors = str(tmp_path / "other.mnaslat")
+    calibrate_elsewhere(place, path, _phone(), SPACE, priors=priors)
+    told = capsys.readouterr().out
+    assert "so few networks say little about it" in told and "nan" not in told
+    calibrate_elsewhere(place, path, _phone(), SPACE, priors=priors, json=True)
+    assert json.loads(capsys.readouterr().out)["held_out"]["spearman"] is None
+
+
+def test_priors_of_other_cores_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, place = _file(tmp_path, _good(2)), Workspace(tmp_path / "place")
+    for changes, sentence in (
+        ({"threads": 7}, "No shipped phone was measured with 7 threads"),
+        ({"cores": "little"}, "The priors are of large cores (1large), not little ones"),
+    ):
+        calibrate_elsewhere(place, path, _phone(**changes), SPACE)
+        assert sentence in capsys.readouterr().err
+    place = Workspace(tmp_path / "half")
+    with pytest.raises(typer.BadParameter, match="leave out --priors none"):
+        calibrate_elsewhere(place, path, _phone(precision="fp16"), SPACE)
+    assert "No shipped phone was measured in fp16 on a CPU" in capsys.readouterr().err
 
 
 def test_microseconds_are_a_question(tmp_path: Path, other: CostModel) -> None:
