@@ -57,12 +57,13 @@ class UnusualLine:
     line: int
     model: str
     factor: float  # its latency, relative to the one implied
+    counts_little: bool  # the fit took it for wrong; else it may be unlike all others
 
     def __str__(self) -> str:
         times = f"{self.factor:.1f}" if self.factor > 1 else f"1/{1 / self.factor:.1f}"
         return (
-            f"Line {self.line} ({_shortened(self.model)}) is {times} times what the others imply; "
-            "it counts little: measure it again."
+            f"Line {self.line} ({_shortened(self.model)}) is {times} times what the others imply"
+            f"{'; it counts little' if self.counts_little else ''}: measure it again."
         )
 
 
@@ -374,11 +375,12 @@ def unusual_lines(model: CostModel, lines: Sequence[MeasuredLine]) -> list[Unusu
         lines: In the order of the file.
     """
     predicted = 1.0 + model.residuals  # relative to what was measured
-    implied = dict(zip([graph.signature for graph in model.networks], predicted, strict=True))
-    found = [
-        UnusualLine(line.number, line.model, 1.0 / float(implied[line.graph.signature]))
-        for line in lines
-    ]
+    place = {graph.signature: index for index, graph in enumerate(model.networks)}
+    found = []
+    for line in lines:
+        index = place[line.graph.signature]
+        doubted = bool(model.state.fit.excess[index] > 0)
+        found.append(UnusualLine(line.number, line.model, 1.0 / float(predicted[index]), doubted))
     return [each for each in found if not 1.0 / _UNUSUAL <= each.factor <= _UNUSUAL]
 
 

@@ -165,7 +165,7 @@ def test_a_line_that_disagrees_with_all_others_is_named(
     assert "Next: mnaslat predict MODEL --predictor" in told
     calibrate_elsewhere(place, path, _phone(), SPACE, json=True)
     (unusual,) = json.loads(capsys.readouterr().out)["unusual_lines"]
-    assert unusual["line"] == 11 and 3.5 < unusual["factor"] < 7
+    assert unusual["line"] == 11 and unusual["counts_little"] and 3.5 < unusual["factor"] < 7
 
 
 def test_a_few_networks_say_little(
