@@ -11,15 +11,16 @@ from mnaslat.graph import Graph
 from mnaslat.predictors.base import Floats
 from mnaslat.predictors.cost_amounts import Amounts, Networks
 from mnaslat.predictors.cost_features import runtime_of
-from mnaslat.predictors.cost_fit import CostFit, CostSettings, fit_costs, left_out_error
+from mnaslat.predictors.cost_fit import CostFit, CostSettings, fit_costs
 from mnaslat.predictors.cost_intervals import IntervalScores
 from mnaslat.predictors.cost_state import CostState, all_terms, digest
 from mnaslat.predictors.cost_view import CostView
 
 MIN_NETWORKS = 5  # without other devices as priors
 _MAX_NETWORKS = 3000  # the fit inverts matrices of this size
-# With fewer networks measured, priors help so much that they are not put to the test.
+# With fewer whole networks measured, priors help so much that they are not put to the test.
 _MIN_TO_DOUBT = 40
+_GROSS = 5.0  # typical errors; what lies farther away counts no more
 _SAME = 1.5  # two measurements of one network agree within this factor
 # Devices differ in speed, but not by this factor: microseconds or seconds taken for milliseconds.
 _OTHER_UNIT = 50.0
@@ -36,8 +37,9 @@ def learn(
 ) -> tuple[CostState, Amounts]:
     """Fit a cost model to networks that are all different.
 
-    Of forty networks and more, priors have to show that networks left out are predicted better with
-    them; else the state is one without.
+    From forty whole networks on, priors are dropped where whole networks left out are predicted
+    clearly worse with them than without. Single layers are not counted, nor do they judge: what
+    other devices know of whole networks, they cannot tell.
 
     Args:
         networks: Of the configuration's precision.
@@ -53,10 +55,28 @@ def learn(
     """
     _check_number(len(networks), bool(priors))
     learned = _learn(networks, measured_ms, configuration, settings, priors, choose_layer_misfit)
-    if not priors or len(networks) < _MIN_TO_DOUBT:
+    whole = np.array([len(network.layers) > 1 for network in networks])
+    if not priors or whole.sum() < _MIN_TO_DOUBT:
         return learned
     alone = _learn(networks, measured_ms, configuration, settings, (), choose_layer_misfit)
-    return min((learned, alone), key=lambda each: left_out_error(each[0].fit))
+    misled = clearly_worse(learned[0].fit.left_out[whole], alone[0].fit.left_out[whole])
+    return alone if misled else learned
+
+
+def clearly_worse(log_errors: Floats, others: Floats) -> bool:
+    """Whether errors are larger than others of the same networks by more than chance explains.
+
+    The mean difference of their sizes must lie more than a standard error above zero. Gross errors
+    count five of the others' typical ones: a wrong measurement is one for both.
+
+    Args:
+        log_errors: Shape ``(n,)``, at least two.
+        others: Of the same networks, shape ``(n,)``.
+    """
+    gross = _GROSS * float(np.median(np.abs(others)))
+    sizes, of_others = (np.minimum(np.abs(each), gross) for each in (log_errors, others))
+    difference = sizes - of_others
+    return bool(difference.mean() > difference.std(ddof=1) / math.sqrt(len(difference)))
 
 
 def _learn(

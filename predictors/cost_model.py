@@ -47,7 +47,8 @@ class CostModel(AdditivePredictor, Estimator):
     Args:
         priors: Fitted models of other devices, of the same runtime (CPU or GPU) and precision; the
             number of threads and the cores may differ, but a prior is best where they are alike.
-            From forty networks on they stay only if they help to predict networks left out.
+            From forty whole networks on they are dropped if networks left out are predicted clearly
+            worse with them.
         configuration: Whose latency is learned; left out, that of an unnamed device with the
             precision of the graphs and the runtime of the priors.
         noise: Standard deviation of a measurement's log latency; left out, 0.01 on a CPU and 0.03

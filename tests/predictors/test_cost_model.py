@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from mnaslat.data.measurement import Configuration
 from mnaslat.errors import ConfigurationMismatch
 from mnaslat.graph import Graph
+from mnaslat.predictors.cost_learning import clearly_worse
 from mnaslat.predictors.cost_model import CostModel
 from mnaslat.zoo import load_network
 from tests.predictors.made_up_networks import made_up_ms, made_up_networks
@@ -238,6 +239,37 @@ def test_a_prior_that_misleads_is_dropped_where_enough_was_measured() -> None:
     np.testing.assert_array_equal(with_it.predict(HELD_OUT), alone.predict(HELD_OUT))
     # Few networks cannot judge it.
     assert CostModel([misleading]).fit(LEARNT[:39], LATENCY_MS[:39]).state.priors
+
+
+def test_priors_that_help_are_kept_however_many_were_measured(others: list[CostModel]) -> None:
+    noise = np.random.default_rng(0).normal(1.0, 0.02, 60)
+    assert len(CostModel(others).fit(LEARNT, LATENCY_MS[:60] * noise).state.priors) == 3
+
+
+def test_single_layers_do_not_judge_a_prior() -> None:
+    layers = list(
+        {layer.signature: layer for graph in LEARNT for layer in graph.layer_graphs()}.values()
+    )
+    layer_ms = made_up_ms(layers)
+    shuffled_ms = np.random.default_rng(0).permutation(layer_ms)
+    misleading = CostModel(noise=0.001, misfit=1e-4, layer_misfit=1e-4).fit(layers, shuffled_ms)
+    assert len(layers) > 40
+    assert CostModel([misleading]).fit(layers, layer_ms).state.priors
+    some = [*layers, *LEARNT[:39]]
+    some_ms = np.concatenate([layer_ms, LATENCY_MS[:39]])
+    assert CostModel([misleading]).fit(some, some_ms).state.priors
+
+
+def test_priors_are_worse_only_if_their_errors_are_larger_than_chance_makes_them() -> None:
+    alone = np.array([0.01, -0.02, 0.03, -0.04])
+    assert clearly_worse(2.0 * alone, alone)
+    assert not clearly_worse(alone, alone)
+    assert not clearly_worse(alone, 2.0 * alone)
+    # Larger by 0.005 on average, with a standard error of 0.0065.
+    assert not clearly_worse(np.array([0.02, 0.02, 0.05, 0.03]), alone)
+    # A gross error of both does not hide the others.
+    gross = np.append(alone, 3.0)
+    assert clearly_worse(np.append(2.0 * alone, 4.0), gross)
 
 
 def test_a_model_with_priors_can_be_a_prior(others: list[CostModel]) -> None:
