@@ -36,6 +36,7 @@ _FAMILIES = (
     (r"squeeze", "squeezenet"),
     (r"regnet", "regnet"),
     (r"mnasnet", "mnasnet"),
+    (r"hardnet", "hardnet"),
 )
 
 
