@@ -4,6 +4,8 @@ import runpy
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from mnaslat.predictors import measured_networks
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
@@ -33,3 +35,29 @@ def test_every_network_measured_has_its_family() -> None:
         "peleenet": 1,
         "vovnet27s": 1,
     }
+
+
+@pytest.mark.parametrize(
+    ("goal", "better", "reached"),
+    [(2.0, "lower", True), (0.5, "lower", False), (2.0, "higher", False), (None, "lower", None)],
+)
+def test_a_goal_is_reached_or_missed_and_without_one_there_is_neither(
+    goal: float | None, better: str, reached: bool | None
+) -> None:
+    result = runpy.run_path(str(BENCHMARKS / "_results.py"))["Result"]
+    assert result("task", "metric", 1.0, goal, better).reached is reached
+
+
+def test_results_say_from_which_commit_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = runpy.run_path(str(BENCHMARKS / "_results.py"))
+    write_results, result = part["write_results"], part["Result"]
+    monkeypatch.setitem(write_results.__globals__, "_FOLDER", tmp_path)
+    monkeypatch.setitem(write_results.__globals__, "_commit", lambda: "1a2b3c4-dirty")
+    write_results("some", [result("task", "metric", 1.0, 0.5, "lower"), result("other", "ms", 2.0)])
+    text = (tmp_path / "some.md").read_text(encoding="utf-8")
+    assert "; commit 1a2b3c4-dirty; " in text
+    assert "| task | metric | 1.0 | <= 0.5 | **missed** |  |  |" in text
+    assert "| other | ms | 2.0 |  |  |  |  |" in text
+    assert '"commit": "1a2b3c4-dirty"' in (tmp_path / "some.json").read_text(encoding="utf-8")
