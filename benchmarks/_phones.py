@@ -1,4 +1,7 @@
-"""Measured latencies of 102 CNNs on four phones: read, with known bad cells left out."""
+"""Measured latencies of 102 CNNs on four phones: read, with known bad cells left out.
+
+The three cells are those that the data's README names; they are in no fit and judge nothing.
+"""
 
 import csv
 import re
@@ -7,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mnaslat.data.measurement import Configuration
 from mnaslat.graph import Graph, Precision
@@ -19,12 +23,16 @@ PHONES = {
     "a03s": "Galaxy A03s, Helio P35",
     "iphone7": "iPhone 7, A10 Fusion",
 }
-# Found by comparing phones: several times what every other says. (phone, cores, precision, model)
+# Several times what every other phone says. (phone, cores, precision, model)
 _BAD_CELLS = {
     ("s10", "1large2med", "float", "mobilenet_wd2"),
     ("s10", "1large2med", "float", "sepreresnet12"),
     ("pixel4", "4small", "float", "hardnet39ds"),
 }
+Groups = Sequence[NDArray[np.intp]]
+
+# One core set or processor of each phone.
+KINDS = {"big core fp32": "cpu1-fp32", "int8": "cpu1-int8", "GPU": "gpu-fp32"}
 _PRECISIONS: dict[str, Precision] = {"float": "fp32", "quant": "int8"}
 # Networks of one kind; of the others, the first letters name the family.
 _FAMILIES = (
@@ -67,6 +75,32 @@ class Column:
         return [in_precision(networks[model], precision) for model in self.models]
 
 
+@dataclass(frozen=True, eq=False)
+class Phones:
+    """The four phones' measurements."""
+
+    folder: Path
+    columns: dict[str, Column]
+    networks: dict[str, Graph]
+
+    def of_kind(self, kind: str) -> list[Column]:
+        """One column a phone."""
+        return [self.columns[f"{phone}-{KINDS[kind]}"] for phone in PHONES]
+
+    def several_cores(self) -> list[list[Column]]:
+        """All fp32 columns of more than one core, by phone."""
+        return [
+            [
+                column
+                for column in self.columns.values()
+                if column.configuration.device == phone
+                and column.configuration.threads > 1
+                and column.configuration.precision == "fp32"
+            ]
+            for phone in PHONES
+        ]
+
+
 def in_precision(graph: Graph, precision: Precision) -> Graph:
     """The same network in another precision."""
     return Graph.parse(f"{precision} {graph.signature.partition(' ')[2]}")
@@ -83,6 +117,20 @@ def family_of(model: str) -> str:
 def families_of(models: Sequence[str]) -> list[str]:
     """The family of each."""
     return [family_of(model) for model in models]
+
+
+def groups_of(models: Sequence[str], name: str, seed: int = 0) -> Groups:
+    """Places of networks that are left out together: ``10f`` or ``LFO``."""
+    if name == "10f":
+        order = np.random.default_rng(seed).permutation(len(models))
+        return [np.sort(order[start::10]) for start in range(10)]
+    families = np.array(families_of(models))
+    return [np.flatnonzero(families == family) for family in dict.fromkeys(families)]
+
+
+def by_phone(found: Sequence[float]) -> str:
+    """For notes, in the order of ``PHONES``."""
+    return "by phone " + ", ".join(f"{each:.2%}" for each in found)
 
 
 def read_columns(folder: Path) -> dict[str, Column]:
