@@ -83,7 +83,8 @@ def many_networks(phones: Phones) -> list[Result]:
             if kind == "big core fp32":
                 within = _mean(lambda each: each.errors.within_10, found)
                 least = 0.99 if name == "10f" else 0.95
-                results.append(Result(task, "within 10 %", within, least, "higher", seeds))
+                note = by_phone(_of_phones(lambda each: each.errors.within_10, found))
+                results.append(Result(task, "within 10 %", within, least, "higher", seeds, note))
             intervals += _intervals(kind, name, found, seeds)
         intervals.append(_by_family(kind, evaluations))
     return results + intervals
