@@ -1,8 +1,9 @@
 """A network as data: stem, blocks, head, input size.
 
 The official block strings of MnasNet (``r2_k3_s22_e6_i16_o24_se0.25_noskip``) are read and written,
-with two suffixes of ours for what the search space has and the released networks do not: ``_conv``
-(a plain convolution instead of an MBConv) and ``_pool`` (a pooling skip).
+with suffixes of ours for what search spaces have and the released networks do not: ``_conv`` (a
+plain convolution instead of an MBConv), ``_project`` (one without activation) and ``_pool`` (a
+pooling skip). ``r0`` is a block that is left out.
 """
 
 import re
@@ -10,17 +11,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
-Conv = Literal["mbconv", "conv"]
+Conv = Literal["mbconv", "conv", "project"]
 Skip = Literal["identity", "pool", "none"]
 Activation = Literal["relu", "relu6"]
 
 _BLOCK = re.compile(
     r"r(?P<n_layers>\d+)_k(?P<kernel>\d+)_s(?P<stride>\d)(?P<stride_w>\d)_e(?P<expansion>\d+)"
     r"_i(?P<inputs>\d+)_o(?P<outputs>\d+)(?:_se(?P<se>\d+(?:\.\d+)?(?:e-\d+)?))?"
-    r"(?P<conv>_conv)?(?P<skip>_noskip|_pool)?"
+    r"(?P<conv>_conv|_project)?(?P<skip>_noskip|_pool)?"
 )
+_CONVS: dict[str | None, Conv] = {None: "mbconv", "_conv": "conv", "_project": "project"}
 _JSON_VERSION = 1
-_COUNTS = ("stem_filters", "head_filters", "n_classes", "resolution", "input_channels")
+_COUNTS = (
+    "stem_filters",
+    "head_filters",
+    "n_classes",
+    "resolution",
+    "input_channels",
+    "stem_stride",
+)
+_STEM_STRIDE = 2  # of ImageNet networks; a file says only what differs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +38,8 @@ class Layer:
     """One repeated unit: a convolution or an MBConv, with its squeeze-and-excitation and skip.
 
     ``conv="mbconv"`` with ``expansion=1`` is the depthwise-separable convolution. ``conv="conv"``
-    is one k x k convolution with batch norm and activation; it has no expansion.
+    is one k x k convolution with batch norm and activation; it has no expansion. ``conv="project"``
+    is the same without an activation.
 
     ``skip`` says what is added to the layer's output where stride is 1 and the channels agree: the
     input (``identity``), its 3x3 average (``pool``) or nothing (``none``). Where they do not agree
@@ -56,7 +67,7 @@ class Layer:
             raise ValueError(f"stride must be one digit, as in block strings, got {self.stride}.")
         if self.kernel % 2 == 0:
             raise ValueError(f"kernel must be odd, got {self.kernel}.")
-        if self.conv == "conv" and self.expansion != 1:
+        if self.conv != "mbconv" and self.expansion != 1:
             raise ValueError(f"A plain convolution has no expansion, got {self.expansion}.")
         if not 0.0 <= self.se_ratio <= 1.0:
             raise ValueError(f"se_ratio must lie in [0, 1], got {self.se_ratio}.")
@@ -76,18 +87,30 @@ class Layer:
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
-    """A stack of ``n_layers`` layers; only the first has the stride and changes the filters."""
+    """A stack of ``n_layers`` layers; only the first has the stride and changes the filters.
+
+    A block of no layers hands on its input: it keeps its place where a search space leaves a layer
+    out, so that the blocks after it keep their numbers.
+    """
 
     first: Layer
     n_layers: int = 1
 
     def __post_init__(self) -> None:
-        if self.n_layers < 1:
-            raise ValueError(f"n_layers must be at least 1, got {self.n_layers}.")
+        if self.n_layers < 0:
+            raise ValueError(f"n_layers must be at least 0, got {self.n_layers}.")
+        first = self.first
+        if not self.n_layers and (first.stride != 1 or first.input_filters != first.output_filters):
+            raise ValueError(
+                f"A block of no layers cannot stride or change filters, got stride {first.stride} "
+                f"and {first.input_filters} to {first.output_filters} filters."
+            )
 
     @property
     def layers(self) -> tuple[Layer, ...]:
         """The layers in order, ``n_layers`` of them."""
+        if not self.n_layers:
+            return ()
         repeated = replace(self.first, stride=1, input_filters=self.first.output_filters)
         return (self.first, *(repeated for _ in range(self.n_layers - 1)))
 
@@ -112,7 +135,7 @@ class Block:
         if match["skip"]:
             skip = "none" if match["skip"] == "_noskip" else "pool"
         first = Layer(
-            conv="conv" if match["conv"] else "mbconv",
+            conv=_CONVS[match["conv"]],
             kernel=int(match["kernel"]),
             stride=int(match["stride"]),
             expansion=int(match["expansion"]),
@@ -131,8 +154,8 @@ class Block:
         )
         if first.se_ratio:
             text += f"_se{float(first.se_ratio)!r}"  # the shortest text that reads back exactly
-        if first.conv == "conv":
-            text += "_conv"
+        if first.conv != "mbconv":
+            text += f"_{first.conv}"
         return text + {"identity": "", "none": "_noskip", "pool": "_pool"}[first.skip]
 
 
@@ -140,8 +163,9 @@ class Block:
 class Architecture:
     """A whole network: stem convolution, blocks, head convolution, classifier.
 
-    The stem is a 3x3 convolution of stride 2; the head a 1x1 convolution, a global average pool and
-    a dense layer. Square inputs of ``resolution`` pixels with ``input_channels`` channels.
+    The stem is a 3x3 convolution of stride 2, or 1 for small images; the head a 1x1 convolution, a
+    global average pool and a dense layer. Square inputs of ``resolution`` pixels with
+    ``input_channels`` channels.
     """
 
     blocks: tuple[Block, ...]
@@ -152,6 +176,7 @@ class Architecture:
     input_channels: int = 3
     activation: Activation = "relu"
     dropout: float = 0.2
+    stem_stride: int = _STEM_STRIDE
 
     def __post_init__(self) -> None:
         if not self.blocks:
@@ -206,7 +231,7 @@ class Architecture:
 
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary that ``from_json`` reads back."""
-        return {
+        settings = {
             "format": _JSON_VERSION,
             "stem_filters": self.stem_filters,
             "blocks": [str(block) for block in self.blocks],
@@ -217,6 +242,9 @@ class Architecture:
             "activation": self.activation,
             "dropout": self.dropout,
         }
+        if self.stem_stride != _STEM_STRIDE:
+            settings["stem_stride"] = self.stem_stride
+        return settings
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Architecture":

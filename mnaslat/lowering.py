@@ -12,7 +12,9 @@ def lower(architecture: Architecture, precision: Precision = "fp32") -> Graph:
     Sources of the details: ``docs/decisions.md``, "What a block is made of".
     """
     shape: Shape = (architecture.resolution, architecture.resolution, architecture.input_channels)
-    layers = [_stem(shape, architecture.stem_filters, architecture.activation)]
+    layers = [
+        _stem(shape, architecture.stem_filters, architecture.stem_stride, architecture.activation)
+    ]
     places = ["stem"]
     for number, block in enumerate(architecture.blocks, start=1):
         first, repeated = _lower_block(
@@ -50,8 +52,9 @@ def _lower_block(
 
 @lru_cache(maxsize=65536)
 def _lower_layer(shape: Shape, layer: Layer, activation: Activation) -> LoweredLayer:
-    if layer.conv == "conv":
-        ops = [_conv(layer.output_filters, layer.kernel, layer.stride, activation, 0, "conv")]
+    if layer.conv != "mbconv":
+        after = activation if layer.conv == "conv" else ""
+        ops = [_conv(layer.output_filters, layer.kernel, layer.stride, after, 0, layer.conv)]
     else:
         ops = []
         if layer.expansion > 1:
@@ -72,7 +75,9 @@ def _lower_layer(shape: Shape, layer: Layer, activation: Activation) -> LoweredL
         # Squeezes what stands before it: the depthwise output, or the plain convolution's.
         gated = len(ops)
         channels = (
-            layer.output_filters if layer.conv == "conv" else layer.input_filters * layer.expansion
+            layer.input_filters * layer.expansion
+            if layer.conv == "mbconv"
+            else layer.output_filters
         )
         ops += [
             _op(kind="mean", inputs=(gated,), name="se_mean"),
@@ -100,8 +105,8 @@ def _lower_layer(shape: Shape, layer: Layer, activation: Activation) -> LoweredL
 
 
 @lru_cache(maxsize=1024)
-def _stem(shape: Shape, filters: int, activation: Activation) -> LoweredLayer:
-    ops = (_conv(filters, 3, 2, activation, 0, "conv"),)
+def _stem(shape: Shape, filters: int, stride: int, activation: Activation) -> LoweredLayer:
+    ops = (_conv(filters, 3, stride, activation, 0, "conv"),)
     return LoweredLayer(input_shape=shape, ops=ops, label=f"stem {filters}")
 
 
@@ -129,7 +134,7 @@ def _conv(filters: int, kernel: int, stride: int, activation: str, source: int, 
 
 
 def _label(layer: Layer, shape: Shape) -> str:
-    kind = "conv" if layer.conv == "conv" else f"mbconv{layer.expansion}"
+    kind = f"mbconv{layer.expansion}" if layer.conv == "mbconv" else layer.conv
     if layer.conv == "mbconv" and layer.expansion == 1:
         kind = "sepconv"
     text = f"{kind} k{layer.kernel} s{layer.stride} {layer.input_filters}>{layer.output_filters}"

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -330,9 +331,23 @@ def _scaled(filters: int, width: float) -> int:
     return filters if width == 1.0 else round_filters(filters, width)
 
 
+def _published(name: str) -> Callable[..., SearchSpace]:
+    """A preset of ``mnaslat.published_spaces``, which imports this module."""
+
+    def load(**settings: Any) -> SearchSpace:
+        module = importlib.import_module("mnaslat.published_spaces")
+        space = getattr(module, name)(**settings)
+        assert isinstance(space, SearchSpace)
+        return space
+
+    return load
+
+
 _PRESETS: dict[str, Callable[..., SearchSpace]] = {
+    "accel-nasbench": _published("accel_nasbench"),
     "mnasnet": mnasnet,
     "mnasnet-paper": lambda **settings: mnasnet(paper=True, **settings),
+    "nas-bench-macro": _published("nas_bench_macro"),
 }
 
 
@@ -342,19 +357,33 @@ def space_names() -> tuple[str, ...]:
 
 
 def load_space(
-    name: str, *, width: float = 1.0, resolution: int = 224, n_classes: int = 1000
+    name: str,
+    *,
+    width: float = 1.0,
+    resolution: int | None = None,
+    n_classes: int | None = None,
 ) -> SearchSpace:
     """A preset by name, or a space from a Python file of the user as ``FILE.py:FUNCTION``.
 
     The function is called with ``width``, ``resolution`` and ``n_classes`` and returns a
     ``SearchSpace``. The file is run: name only files you trust.
 
+    Args:
+        name: Of the space.
+        width: Multiplier of all filters but the head's.
+        resolution: Pixels of the square input; if left out, those that the preset was published
+            with (224, ``nas-bench-macro`` 32), or 224.
+        n_classes: Outputs of the classifier; if left out, as published (1000, ``nas-bench-macro``
+            10), or 1000.
+
     Raises:
         ValueError: If there is no such preset, file or function.
     """
-    settings = {"width": width, "resolution": resolution, "n_classes": n_classes}
     if name in _PRESETS:
-        return _PRESETS[name](**settings)
+        given = {"resolution": resolution, "n_classes": n_classes}
+        return _PRESETS[name](
+            width=width, **{key: value for key, value in given.items() if value is not None}
+        )
     path, _, function = name.rpartition(":")
     if not path.endswith(".py"):
         raise ValueError(
@@ -368,7 +397,11 @@ def load_space(
     spec.loader.exec_module(module)
     if not callable(getattr(module, function, None)):
         raise ValueError(f"{path} has no function {function!r}.")
-    space = getattr(module, function)(**settings)
+    space = getattr(module, function)(
+        width=width,
+        resolution=224 if resolution is None else resolution,
+        n_classes=1000 if n_classes is None else n_classes,
+    )
     if not isinstance(space, SearchSpace):
         raise ValueError(f"{function} in {path} returned {type(space).__name__}, no SearchSpace.")
     return replace(space, name=name)

@@ -15,12 +15,12 @@ A1_BLOCK_3 = "r3_k5_s22_e3_i24_o40_se0.25"
 
 @st.composite
 def blocks(draw: st.DrawFn, input_filters: int | None = None) -> Block:
-    conv: Conv = draw(st.sampled_from(["mbconv", "conv"]))
+    conv: Conv = draw(st.sampled_from(["mbconv", "conv", "project"]))
     layer = Layer(
         conv=conv,
         kernel=draw(st.integers(0, 5)) * 2 + 1,
         stride=draw(st.integers(1, 9)),
-        expansion=1 if conv == "conv" else draw(st.integers(1, 12)),
+        expansion=draw(st.integers(1, 12)) if conv == "mbconv" else 1,
         input_filters=input_filters or draw(st.integers(1, 2000)),
         output_filters=draw(st.integers(1, 2000)),
         se_ratio=draw(st.just(0.0) | st.just(0.25) | st.floats(0.0, 1.0)),
@@ -45,6 +45,7 @@ def architectures(draw: st.DrawFn) -> Architecture:
         input_channels=draw(st.integers(1, 4)),
         activation=draw(st.sampled_from(["relu", "relu6"])),
         dropout=draw(st.floats(0.0, 0.99)),
+        stem_stride=draw(st.integers(1, 4)),
     )
 
 
@@ -72,6 +73,8 @@ def test_a_block_string_says_what_it_says() -> None:
         ("_conv", "conv", "identity"),
         ("_conv_noskip", "conv", "none"),
         ("_conv_pool", "conv", "pool"),
+        ("_project", "project", "identity"),
+        ("_project_noskip", "project", "none"),
     ],
 )
 def test_suffixes_of_block_strings(suffix: str, conv: str, skip: str) -> None:
@@ -121,12 +124,17 @@ def test_a_bad_block_string_is_named_and_an_example_given(text: str) -> None:
     ("text", "sentence"),
     [
         ("r1_k3_s12_e1_i8_o8", "Only square strides are supported"),
-        ("r0_k3_s11_e1_i8_o8", "n_layers must be at least 1, got 0."),
+        (
+            "r0_k3_s22_e1_i8_o8",
+            "A block of no layers cannot stride or change filters, got stride 2",
+        ),
+        ("r0_k3_s11_e1_i8_o16", "got stride 1 and 8 to 16 filters."),
         ("r1_k4_s11_e1_i8_o8", "kernel must be odd, got 4."),
         ("r1_k3_s00_e1_i8_o8", "stride must "),
         ("r1_k3_s11_e0_i8_o8", "expansion must be at least 1, got 0."),
         ("r1_k3_s11_e1_i0_o8", "input_filters must be at least 1, got 0."),
         ("r1_k3_s11_e1_i8_o8_se1.5", "se_ratio must lie in [0, 1], got 1.5."),
+        ("r1_k3_s11_e6_i8_o8_project", "A plain convolution has no expansion, got 6."),
         ("r1_k3_s11_e6_i8_o8_conv", "A plain convolution has no expansion, got 6."),
     ],
 )
@@ -150,6 +158,23 @@ def test_a_layer_refuses_what_it_cannot_be(wrong: dict[str, Any]) -> None:
     settings = {"input_filters": 8, "output_filters": 8, **wrong}
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Layer(**settings)
+
+
+def test_a_block_may_be_left_out() -> None:
+    block = Block.parse("r0_k3_s11_e1_i8_o8")
+    assert block.layers == ()
+    assert str(block) == "r0_k3_s11_e1_i8_o8"
+    with pytest.raises(ValueError, match="n_layers must be at least 0, got -1"):
+        Block(first=block.first, n_layers=-1)
+
+
+def test_json_of_a_usual_stem_is_what_it_was_before_stems_had_a_stride() -> None:
+    blocks = [A1_BLOCK_3]
+    usual = Architecture.from_blocks(blocks).to_json()
+    assert "stem_stride" not in usual
+    assert Architecture.from_blocks(blocks, stem_stride=1).to_json() == {**usual, "stem_stride": 1}
+    with pytest.raises(ValueError, match="stem_stride must be at least 1, got 0"):
+        Architecture.from_json({**usual, "stem_stride": 0})
 
 
 def test_only_the_first_layer_of_a_block_strides_and_widens() -> None:

@@ -26,6 +26,8 @@ def _first_layer(block: str, activation: str = "relu") -> Graph:
             "r1_k3_s11_e1_i8_o16_se0.25_conv",
             "conv3x3>16:relu mean conv1x1>2:relu conv1x1>16 logistic mul@1,5",
         ),
+        ("r1_k1_s22_e1_i8_o16_project", "conv1x1/2>16"),
+        ("r1_k3_s11_e1_i8_o8_project", "conv3x3>8 add@0,1"),
         ("r1_k3_s11_e1_i8_o16", "dwconv3x3:relu conv1x1>16"),
         ("r1_k3_s11_e1_i8_o8_noskip", "dwconv3x3:relu conv1x1>8"),
         (
@@ -107,3 +109,18 @@ def test_a_network_has_a_layer_per_layer_and_ends_in_its_classes(
     halved = -(-resolution // 2)
     assert graph.layers[1].output_shape == (-(-halved // stride), -(-halved // stride), 16)
     assert Block.parse(text).n_layers == n_layers
+
+
+def test_a_block_that_is_left_out_keeps_the_numbers_of_the_others() -> None:
+    blocks = ["r1_k3_s11_e1_i8_o16", "r0_k3_s11_e1_i16_o16", "r2_k3_s22_e3_i16_o24"]
+    graph = lower(Architecture.from_blocks(blocks, resolution=32))
+    assert graph.places == ("stem", "block1.0", "block3.0", "block3.1", "head")
+    without = lower(Architecture.from_blocks([blocks[0], blocks[2]], resolution=32))
+    assert graph.signature == without.signature
+
+
+def test_a_stem_of_stride_1_keeps_the_size() -> None:
+    settings = {"resolution": 32, "stem_stride": 1}
+    graph = lower(Architecture.from_blocks(["r1_k3_s11_e1_i8_o16"], **settings))
+    assert graph.layers[0].output_shape == (32, 32, 8)
+    assert graph.layer_signatures[0] == "fp32 32x32x3 conv3x3>8:relu"

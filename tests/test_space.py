@@ -96,7 +96,7 @@ def test_layers_go_one_down_and_one_up_but_never_to_none(space: SearchSpace) -> 
 @pytest.mark.parametrize("name", space_names())
 def test_all_choices_are_distinct_and_counted(name: str) -> None:
     space = load_space(name)
-    assert len({decision.name for decision in space.decisions}) == len(space.decisions) == 42
+    assert len({decision.name for decision in space.decisions}) == len(space.decisions)
     for decision, n_choices in zip(space.decisions, space.n_choices, strict=True):
         assert len(set(decision.choices)) == n_choices
 
@@ -143,7 +143,8 @@ def test_released_networks_are_no_points_of_the_paper_space(name: str, decision:
         load_space("mnasnet-paper").encode(load_network(f"mnasnet-{name}"))
 
 
-@pytest.mark.parametrize("name", space_names())
+# Two rows of NAS-Bench-Macro can be one network.
+@pytest.mark.parametrize("name", sorted({*space_names()} - {"nas-bench-macro"}))
 def test_tokens_survive_decoding_and_encoding(name: str) -> None:
     space = load_space(name)
     for row in space.sample(10_000, np.random.default_rng(7)):
@@ -276,9 +277,10 @@ def test_a_scaled_space_works_from_tokens_to_layers() -> None:
     assert space.decode(space.encode(a1)) == a1
 
 
-def test_a_width_that_is_not_positive_is_refused() -> None:
+@pytest.mark.parametrize("name", space_names())
+def test_a_width_that_is_not_positive_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="width must be positive, got 0"):
-        load_space("mnasnet", width=0)
+        load_space(name, width=0)
 
 
 # --- Spaces of the user ----------------------------------------------------------------------

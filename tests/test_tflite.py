@@ -160,6 +160,8 @@ def test_stem_and_head_compute_what_torch_computes(place: str, name: str, resolu
         "r1_k7_s22_e9_i12_o20",
         "r1_k5_s22_e3_i24_o40_se0.25",
         "r1_k3_s22_e1_i32_o8_se0.25_conv",
+        "r1_k1_s22_e1_i8_o16_project",
+        "r1_k3_s11_e1_i8_o8_project",
         "r1_k3_s11_e1_i3_o5",
     ],
 )
@@ -170,6 +172,12 @@ def test_layers_that_change_their_channels_compute_what_torch_computes(text: str
 @pytest.mark.parametrize("name", ["mnasnet-a1", "mnasnet-b1", "mnasnet-small", "mobilenet-v2"])
 def test_published_networks_compute_what_torch_computes(name: str) -> None:
     assert _parity_error(lower(load_network(name, resolution=96)))[0] <= MAX_NETWORK_ERROR
+
+
+@pytest.mark.parametrize("digits", ["00000000", "10201012", "22212220"])
+def test_networks_for_small_images_compute_what_torch_computes(digits: str) -> None:
+    network = load_space("nas-bench-macro").decode([int(digit) for digit in digits])
+    assert _parity_error(lower(network))[0] <= MAX_NETWORK_ERROR
 
 
 @pytest.mark.parametrize("number", range(len(RANDOM_ROWS)))

@@ -7,11 +7,12 @@ import typer
 
 from mnaslat.cli.networks import UnknownOption, names_code, on_unknown, read_network
 from mnaslat.cli.options import (
-    ClassesOption,
+    SPACES,
     JsonOption,
     PredictorOption,
-    ResolutionOption,
+    SpaceClassesOption,
     SpaceOption,
+    SpaceResolutionOption,
     WidthOption,
     open_space,
     print_json,
@@ -43,12 +44,10 @@ OptionalResolution = Annotated[
 
 
 def space(
-    name: Annotated[str, typer.Argument(help="mnasnet, mnasnet-paper, or FILE.py:FUNCTION.")] = (
-        "mnasnet"
-    ),
+    name: Annotated[str, typer.Argument(help=SPACES)] = "mnasnet",
     width: WidthOption = 1.0,
-    resolution: ResolutionOption = 224,
-    classes: ClassesOption = 1000,
+    resolution: SpaceResolutionOption = None,
+    classes: SpaceClassesOption = None,
     json: JsonOption = False,
 ) -> None:
     """Show the decisions of a search space, their choices, and its size.

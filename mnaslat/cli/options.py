@@ -30,9 +30,8 @@ DeviceOption = Annotated[
         "host, if left out.",
     ),
 ]
-SpaceOption = Annotated[
-    str, typer.Option("--space", help="mnasnet, mnasnet-paper, or FILE.py:FUNCTION.")
-]
+SPACES = "accel-nasbench, mnasnet, mnasnet-paper, nas-bench-macro, or FILE.py:FUNCTION."
+SpaceOption = Annotated[str, typer.Option("--space", help=SPACES)]
 TrustedSpaceOption = Annotated[
     str,
     typer.Option("--space", help="FILE.py:FUNCTION of the run, if it has one and you trust it."),
@@ -42,6 +41,23 @@ ResolutionOption = Annotated[
 ]
 WidthOption = Annotated[float, typer.Option("--width", help="Multiplier of all filters.")]
 ClassesOption = Annotated[int, typer.Option("--classes", min=2, help="Outputs of the classifier.")]
+SpaceResolutionOption = Annotated[
+    int | None,
+    typer.Option(
+        "--resolution",
+        min=8,
+        max=1024,
+        help="Pixels of the square input; if left out 224, or what the space was published with.",
+    ),
+]
+SpaceClassesOption = Annotated[
+    int | None,
+    typer.Option(
+        "--classes",
+        min=2,
+        help="Outputs of the classifier; if left out 1000, or what the space was published with.",
+    ),
+]
 ThreadsOption = Annotated[
     int, typer.Option("--threads", min=1, max=256, help="Threads of the runtime.")
 ]
@@ -185,7 +201,7 @@ def open_device_of(
 
 
 def open_space(
-    name: str, width: float = 1.0, resolution: int = 224, n_classes: int = 1000
+    name: str, width: float = 1.0, resolution: int | None = None, n_classes: int | None = None
 ) -> "SearchSpace":
     """The search space of that name; a usage error where it is not known."""
     from mnaslat.space import load_space

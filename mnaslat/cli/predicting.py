@@ -73,7 +73,7 @@ def predict(
     found, path = find_predictor(open_workspace(workspace), predictor)
     from mnaslat.predictors import CostModel
 
-    from_space = open_space(space, resolution=resolution or 224)
+    from_space = open_space(space, resolution=resolution)
     precision = found.configuration.precision
     networks = [
         read_network(text, from_space, resolution, precision=precision, unknown=meaning)

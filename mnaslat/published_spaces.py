@@ -1,0 +1,207 @@
+"""Search spaces whose networks others have trained: Accel-NASBench and NAS-Bench-Macro.
+
+Their accuracies are public, so that a search can be judged on networks that were really trained.
+"""
+
+from collections.abc import Sequence
+
+from mnaslat.architecture import Architecture, Block, Layer
+from mnaslat.space import Choice, Choices, Decision, SearchSpace
+
+# --- Accel-NASBench --------------------------------------------------------------------------
+
+_ANB_FILTERS = (16, 24, 40, 80, 112, 192, 320)
+_ANB_STRIDES = (1, 2, 2, 2, 1, 2, 1)
+_ANB_MOST_LAYERS = (3, 3, 3, 3, 3, 4, 3)
+_ANB_SE = 0.25
+
+
+def accel_nasbench(
+    *, width: float = 1.0, resolution: int = 224, n_classes: int = 1000
+) -> SearchSpace:
+    """The space of Accel-NASBench: seven MBConv blocks with fixed filters, four decisions each.
+
+    Filters and strides are MnasNet-like; decided are expansion, kernel, number of layers and
+    squeeze-and-excitation. 5,138 of its networks were trained on ImageNet at 224 pixels. Parameters
+    are those published; multiply-adds are lower, because there four operations were counted for
+    every value that is batch-normalised, and the sums of pooling.
+
+    Args:
+        width: Multiplier of all filters but the head's (1: as published).
+        resolution: Pixels of the square input.
+        n_classes: Outputs of the classifier.
+
+    Source: Ahmad et al., Accel-NASBench (github.com/afzalxo/Accel-NASBench).
+    """
+    _check_width(width)
+    decisions: list[Decision] = []
+    parts: dict[str, tuple[str, ...]] = {"stem": ()}
+    for number, most in enumerate(_ANB_MOST_LAYERS, start=1):
+        block = f"block{number}"
+        own = (
+            Decision(f"{block}.expansion", (1, 4, 6)),
+            Decision(f"{block}.kernel", (3, 5)),
+            Decision(f"{block}.layers", tuple(range(1, most + 1))),
+            Decision(f"{block}.se", (0.0, _ANB_SE)),
+        )
+        decisions += own
+        parts[block] = tuple(decision.name for decision in own)
+    parts["head"] = ()
+
+    def build(choices: Choices) -> Architecture:
+        blocks = []
+        filters = 32
+        for number, (outputs, stride) in enumerate(
+            zip(_ANB_FILTERS, _ANB_STRIDES, strict=True), start=1
+        ):
+            block = f"block{number}"
+            layer = Layer(
+                kernel=int(choices[f"{block}.kernel"]),
+                stride=stride,
+                expansion=int(choices[f"{block}.expansion"]),
+                input_filters=filters,
+                output_filters=outputs,
+                se_ratio=float(choices[f"{block}.se"]),
+            )
+            blocks.append(Block(first=layer, n_layers=int(choices[f"{block}.layers"])))
+            filters = outputs
+        architecture = Architecture(
+            blocks=tuple(blocks), n_classes=n_classes, resolution=resolution
+        )
+        return architecture.scaled(width)
+
+    def read(architecture: Architecture) -> Choices:
+        _check_blocks(architecture, "Accel-NASBench", len(_ANB_FILTERS))
+        choices: dict[str, Choice] = {}
+        for number, block in enumerate(architecture.blocks, start=1):
+            choices |= {
+                f"block{number}.expansion": block.first.expansion,
+                f"block{number}.kernel": block.first.kernel,
+                f"block{number}.layers": block.n_layers,
+                f"block{number}.se": block.first.se_ratio,
+            }
+        return choices
+
+    return SearchSpace(
+        name="accel-nasbench",
+        decisions=tuple(decisions),
+        build=build,
+        read=read,
+        parts=parts,
+        title="Accel-NASBench's space: 5,138 of its networks were trained on ImageNet",
+    )
+
+
+# --- NAS-Bench-Macro -------------------------------------------------------------------------
+
+_MACRO_STAGES = ((64, 2), (128, 3), (256, 3))  # filters, layers
+_MACRO_STEM = 32
+# In the order of the published digits 0, 1, 2.
+_MACRO_OPS: dict[str, tuple[int, int]] = {"mbconv3_k3": (3, 3), "mbconv6_k5": (6, 5)}
+_IDENTITY = "identity"
+
+
+def nas_bench_macro(
+    *, width: float = 1.0, resolution: int = 32, n_classes: int = 10
+) -> SearchSpace:
+    """The space of NAS-Bench-Macro: eight layers, each an identity, an MBConv k3 e3 or k5 e6.
+
+    All of its networks were trained on CIFAR-10, so that the best one is known at any latency.
+    Tokens are the digits of the published strings. The first layer of a stage halves the image and
+    doubles the filters: the identity is a 1x1 convolution with batch norm there. Elsewhere it is
+    nothing at all, and two rows of tokens that differ only in where the identities of a stage stand
+    are one network: 6,561 rows, 3,969 networks. ``encode`` gives the row with the identities last.
+
+    Parameters and multiply-adds are those published.
+
+    Args:
+        width: Multiplier of all filters but the head's (1: as published).
+        resolution: Pixels of the square input; the stem does not halve it.
+        n_classes: Outputs of the classifier.
+
+    Source: Su et al., CVPR 2021 (arXiv:2103.11922; github.com/xiusu/NAS-Bench-Macro).
+    """
+    _check_width(width)
+    stages: list[list[str]] = []
+    parts: dict[str, tuple[str, ...]] = {"stem": ()}
+    number = 1
+    for _, n_layers in _MACRO_STAGES:
+        names = [f"layer{place}" for place in range(number, number + n_layers)]
+        parts[f"block{number}"] = (names[0],)
+        # What stands at a place depends on the identities before it, which go to the stage's end.
+        parts |= {f"block{number + place}": tuple(names[1:]) for place in range(1, n_layers)}
+        stages.append(names)
+        number += n_layers
+    parts["head"] = ()
+    choices_of_all = (_IDENTITY, *_MACRO_OPS)
+
+    def build(choices: Choices) -> Architecture:
+        blocks: list[Block] = []
+        filters = _MACRO_STEM
+        for (outputs, _), names in zip(_MACRO_STAGES, stages, strict=True):
+            first, *others = (str(choices[name]) for name in names)
+            blocks.append(_macro_block(first, filters, outputs, stride=2))
+            others.sort(key=lambda op: op == _IDENTITY)  # stable: the others keep their order
+            blocks += (_macro_block(op, outputs, outputs, stride=1) for op in others)
+            filters = outputs
+        architecture = Architecture(
+            blocks=tuple(blocks), n_classes=n_classes, resolution=resolution, stem_stride=1
+        )
+        return architecture.scaled(width)
+
+    def read(architecture: Architecture) -> Choices:
+        _check_blocks(architecture, "NAS-Bench-Macro", sum(n for _, n in _MACRO_STAGES))
+        names = [name for stage in stages for name in stage]
+        return dict(zip(names, map(_macro_op, architecture.blocks), strict=True))
+
+    return SearchSpace(
+        name="nas-bench-macro",
+        decisions=tuple(Decision(name, choices_of_all) for stage in stages for name in stage),
+        build=build,
+        read=read,
+        parts=parts,
+        title="NAS-Bench-Macro's space: 3,969 different networks, all trained on CIFAR-10",
+    )
+
+
+def _macro_block(op: str, inputs: int, outputs: int, *, stride: int) -> Block:
+    if op in _MACRO_OPS:
+        expansion, kernel = _MACRO_OPS[op]
+        return Block(
+            first=Layer(
+                kernel=kernel,
+                stride=stride,
+                expansion=expansion,
+                input_filters=inputs,
+                output_filters=outputs,
+            )
+        )
+    changes = stride > 1
+    layer = Layer(
+        conv="project", kernel=1, stride=stride, input_filters=inputs, output_filters=outputs
+    )
+    return Block(first=layer, n_layers=int(changes))
+
+
+def _macro_op(block: Block) -> str:
+    first = block.first
+    if first.conv == "project":
+        return _IDENTITY
+    known = [op for op, sizes in _MACRO_OPS.items() if sizes == (first.expansion, first.kernel)]
+    return known[0] if known else f"{first.conv}{first.expansion}_k{first.kernel}"
+
+
+# --- Both ------------------------------------------------------------------------------------
+
+
+def _check_width(width: float) -> None:
+    if width <= 0:
+        raise ValueError(f"width must be positive, got {width}.")
+
+
+def _check_blocks(architecture: Architecture, space: str, n_blocks: int) -> None:
+    blocks: Sequence[Block] = architecture.blocks
+    if len(blocks) != n_blocks:
+        raise ValueError(
+            f"Not a point of {space}'s space: it has {len(blocks)} blocks, not {n_blocks}."
+        )
