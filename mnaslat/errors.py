@@ -11,6 +11,7 @@ Wrong arguments are a plain ``ValueError``. Everything a caller may want to catc
     ├── PredictorFileError     a predictor or table file is truncated, tampered with or too new
     ├── UnsupportedOperation   an imported network computes something that has no meaning here
     ├── ModelFileError         a model file is truncated, tampered with or no single-image network
+    ├── ImageSetError          a data set is not there, or its images cannot be trained on
     └── SearchError            a search cannot start or go on
 
 Every message says what happened and what to do next: the command line prints it as it is.
@@ -51,6 +52,10 @@ class UnsupportedOperation(MnaslatError):
 
 class ModelFileError(MnaslatError):
     """A model file cannot be read, or does not hold one network of one input."""
+
+
+class ImageSetError(MnaslatError):
+    """A data set is not there, or its images cannot be trained on."""
 
 
 class SearchError(MnaslatError):

@@ -62,6 +62,8 @@ class WeightBanks(nn.Module):
             weight = torch.randn(shape, generator=generator) * (2.0 / math.prod(shape[1:])) ** 0.5
             if norm:
                 weight = _near_identity(weight, depthwise=key[3] == "dwconv")
+            if key[3] == "linear":
+                weight.zero_()  # no class is more likely than others: nothing to be unlearned
             self._weight[name] = nn.Parameter(weight)
             self._shift[name] = nn.Parameter(torch.full((shape[0],), _SHIFT if norm else 0.0))
             if norm:

@@ -6,85 +6,38 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
-from mnaslat.architecture import Architecture, Block, Layer
-from mnaslat.data.images import ImageSet, load_digits_images
+from mnaslat.architecture import Architecture
+from mnaslat.data.images import ImageSet, load_images
 from mnaslat.errors import SearchError
 from mnaslat.lowering import lower
 from mnaslat.network import run_graph
 from mnaslat.search.banks import WeightBanks, bank_shapes
-from mnaslat.search.supernet import SupernetAccuracy, SupernetSettings, ridge_scores
-from mnaslat.space import Choices, Decision, SearchSpace, load_space
+from mnaslat.search.supernet import (
+    SupernetAccuracy,
+    SupernetSettings,
+    _largest_and_smallest,
+    ridge_scores,
+)
+from mnaslat.space import load_space
+from tests.search.tiny_networks import tiny_space
+
+Floats = NDArray[np.float64]
 
 SETTINGS = SupernetSettings(
-    width=1.0, resolution=8, n_steps=60, learning_rate=0.03, n_steps_checkpoint=25
+    width=1.0, resolution=8, n_steps=60, learning_rate=0.01, n_steps_checkpoint=25
 )
-
-
-def tiny_space() -> SearchSpace:
-    """Two blocks, 36 networks."""
-
-    def build(choices: Choices) -> Architecture:
-        filters = int(choices["block1.filters"])
-        return Architecture(
-            stem_filters=8,
-            head_filters=32,
-            resolution=8,
-            n_classes=10,
-            blocks=(
-                Block(
-                    first=Layer(
-                        kernel=int(choices["block1.kernel"]),
-                        expansion=int(choices["block1.expansion"]),
-                        input_filters=8,
-                        output_filters=filters,
-                    ),
-                ),
-                Block(
-                    first=Layer(
-                        conv=choices["block2.conv"],  # type: ignore[arg-type]
-                        input_filters=filters,
-                        output_filters=16,
-                        se_ratio=0.25,
-                    ),
-                    n_layers=int(choices["block2.layers"]),
-                ),
-            ),
-        )
-
-    def read(architecture: Architecture) -> Choices:
-        first, second = architecture.blocks
-        return {
-            "block1.kernel": first.first.kernel,
-            "block1.expansion": first.first.expansion,
-            "block1.filters": first.first.output_filters,
-            "block2.conv": second.first.conv,
-            "block2.layers": second.n_layers,
-        }
-
-    return SearchSpace(
-        name="tiny",
-        decisions=(
-            Decision("block1.kernel", (3, 5)),
-            Decision("block1.expansion", (1, 3, 6)),
-            Decision("block1.filters", (8, 16)),
-            Decision("block2.conv", ("conv", "mbconv")),
-            Decision("block2.layers", (1, 2)),
-        ),
-        build=build,
-        read=read,
-        parts={
-            "stem": (),
-            "block1": ("block1.kernel", "block1.expansion", "block1.filters"),
-            "block2": ("block1.filters", "block2.conv", "block2.layers"),
-            "head": (),
-        },
-    )
 
 
 @pytest.fixture(scope="module")
 def digits() -> ImageSet:
-    return load_digits_images(8)
+    return load_images("digits", 8)
+
+
+def accuracies(source: SupernetAccuracy, networks: list[Architecture]) -> Floats:
+    results = dict(source.evaluate(networks))
+    return np.array([results[index].accuracy for index in range(len(networks))], dtype=float)
 
 
 def networks(n: int = 8) -> list[Architecture]:
@@ -95,19 +48,18 @@ def networks(n: int = 8) -> list[Architecture]:
 def test_a_short_training_is_well_above_chance(digits: ImageSet) -> None:
     seen: list[tuple[int, int]] = []
     source = SupernetAccuracy(
-        tiny_space(), digits, replace(SETTINGS, n_steps=150), progress=lambda *at: seen.append(at)
+        tiny_space(), digits, replace(SETTINGS, n_steps=100), progress=lambda *at: seen.append(at)
     )
-    accuracies = source.evaluate(networks())
-    assert accuracies.min() > 0.3  # chance is 0.1
-    assert seen == [(step, 150) for step in range(1, 151)]
+    assert accuracies(source, networks()).min() > 0.3  # chance is 0.1
+    assert seen == [(step, 100) for step in range(1, 101)]
 
 
 def test_the_same_network_has_the_same_accuracy_whatever_was_asked_before(
     digits: ImageSet,
 ) -> None:
     source = SupernetAccuracy(tiny_space(), digits, SETTINGS)
-    together = source.evaluate(networks(4))
-    backwards = [source.evaluate([network])[0] for network in networks(4)[::-1]]
+    together = accuracies(source, networks(4))
+    backwards = [accuracies(source, [network])[0] for network in networks(4)[::-1]]
     assert together.tolist() == backwards[::-1]
 
 
@@ -136,7 +88,7 @@ def test_an_interrupted_training_ends_in_the_identical_supernet(
         undisturbed._banks.state_dict().items(), resumed._banks.state_dict().values(), strict=True
     ):
         assert torch.equal(expected, found), name
-    assert np.array_equal(resumed.evaluate(networks()), undisturbed.evaluate(networks()))
+    assert np.array_equal(accuracies(resumed, networks()), accuracies(undisturbed, networks()))
 
 
 def test_supernets_of_other_settings_or_spaces_have_files_of_their_own(
@@ -209,18 +161,58 @@ def test_children_share_the_leading_channels() -> None:
 
 def test_children_of_the_mnasnet_space_are_lowered_not_rebuilt() -> None:
     space = load_space("mnasnet")
-    settings = SupernetSettings()
-    source = SupernetAccuracy(space, load_digits_images(settings.resolution), settings)
+    settings = SupernetSettings(resolution=16, width=0.35)
+    source = SupernetAccuracy(space, load_images("digits", 16), settings)
     network = space.decode(space.sample(1, np.random.default_rng(0))[0])
     child = source._child(network)
-    assert child == replace(
-        network, resolution=settings.resolution, n_classes=10, input_channels=1
-    ).scaled(settings.width)
-    accuracy = source._accuracy(network)  # untrained: any value, but all ops fit their banks
+    assert child == replace(network, resolution=16, n_classes=10).scaled(0.35)
+    accuracy = source.accuracy(network)  # untrained: any value, but all ops fit their banks
     assert 0.0 <= accuracy <= 1.0
 
 
+def test_the_extremes_have_the_most_and_the_fewest_weights() -> None:
+    space = tiny_space()
+    rows = np.stack(np.meshgrid(*(np.arange(n) for n in space.n_choices)), -1).reshape(-1, 5)
+    sizes = [lower(space.decode(row)).n_params for row in rows]
+    largest, smallest = (lower(space.decode(row)) for row in _largest_and_smallest(space))
+    assert (largest.n_params, smallest.n_params) == (max(sizes), min(sizes))
+
+
+def test_every_step_trains_the_extremes(digits: ImageSet) -> None:
+    # Without random children only what the largest and the smallest use is trained.
+    # In the first step only the classifier learns: it starts at 0 and hands nothing back.
+    settings = replace(SETTINGS, n_random=0, n_steps=2)
+    source = SupernetAccuracy(tiny_space(), digits, settings)
+    before = {name: bank.clone() for name, bank in source._banks.state_dict().items()}
+    source.train()
+    changed = {
+        name
+        for name, bank in source._banks.state_dict().items()
+        if not torch.equal(bank, before[name])
+    }
+    assert any("block1_0/expand" in name for name in changed)  # of the largest
+    assert any("block1_0/depthwise" in name for name in changed)  # of the smallest, unexpanded
+
+
+def test_images_of_another_size_are_refused(digits: ImageSet) -> None:
+    with pytest.raises(ValueError, match="have 8 pixels, the settings 16"):
+        SupernetAccuracy(tiny_space(), digits, replace(SETTINGS, resolution=16))
+
+
+def test_large_networks_are_made_small_and_small_ones_are_left() -> None:
+    large, small = (SupernetSettings().for_networks_of(size) for size in (224, 48))
+    assert (large.resolution, large.width) == (32, 0.35)
+    assert (small.resolution, small.width) == (48, 1.0)
+
+
 def test_wrong_settings_are_refused() -> None:
-    for wrong in ({"width": 0.0}, {"n_steps": 0}, {"batch_size": 1}, {"n_calibration": 1}):
-        with pytest.raises(ValueError, match="must be"):
+    for wrong in (
+        {"width": 0.0},
+        {"n_steps": 0},
+        {"batch_size": 1},
+        {"n_calibration": 1},
+        {"n_random": -1},
+        {"distillation": 1.5},
+    ):
+        with pytest.raises(ValueError, match="must"):
             SupernetSettings(**wrong)

@@ -1,0 +1,23 @@
+"""How large the children are that are trained in place of a search's networks."""
+
+SMALL_RESOLUTION = 64  # pixels; networks this small are trained as they are
+_RESOLUTION, _WIDTH = 32, 0.35  # of the children of larger ones: one core trains one in a minute
+
+
+def child_size(
+    own_resolution: int, resolution: int | None, width: float | None
+) -> tuple[int, float]:
+    """Pixels of the children, and their width on top of the networks' own.
+
+    Args:
+        own_resolution: Of the networks.
+        resolution: What was asked for; None keeps the networks' own up to 64 pixels, else takes 32.
+        width: What was asked for; None is 1 where the networks keep their size, else 0.35.
+
+    >>> child_size(224, None, None), child_size(48, None, None), child_size(48, 32, None)
+    ((32, 0.35), (48, 1.0), (32, 0.35))
+    """
+    small = own_resolution <= SMALL_RESOLUTION
+    chosen = resolution or (own_resolution if small else _RESOLUTION)
+    kept = small and chosen == own_resolution
+    return chosen, width or (1.0 if kept else _WIDTH)
