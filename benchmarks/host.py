@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,12 +33,13 @@ from mnaslat.predictors import (
 )
 from mnaslat.predictors.base import Floats
 from mnaslat.profiling.ordering import most_useful_first
-from mnaslat.search.accuracy import TableAccuracy
+from mnaslat.search.accuracy import ChildResult
 from mnaslat.search.problem import SearchProblem
 from mnaslat.search.reward import RewardSettings
 from mnaslat.search.run import Search
 from mnaslat.search.settings import SearchSettings
 from mnaslat.search.store import SearchStore
+from mnaslat.search.table_accuracy import TableAccuracy
 from mnaslat.space import SearchSpace
 from mnaslat.tflite import random_weights, write_tflite
 
@@ -253,17 +254,20 @@ class _MadeUpAccuracy:
     """Grows with the multiply-adds; keeps what it was asked as a table."""
 
     description = "made up: multiply-adds"
+    noise = 0.0
 
     def __init__(self, space: SearchSpace) -> None:
         self._space = space
         self.table: dict[str, float] = {}
 
-    def evaluate(self, architectures: Sequence[Architecture]) -> Floats:
-        accuracies = [1.0 - 1.0 / (2.0 + mnaslat.lower(each).madds / 1e8) for each in architectures]
-        for architecture, accuracy in zip(architectures, accuracies, strict=True):
+    def evaluate(
+        self, architectures: Sequence[Architecture], /
+    ) -> Iterator[tuple[int, ChildResult]]:
+        for index, architecture in enumerate(architectures):
+            accuracy = 1.0 - 1.0 / (2.0 + mnaslat.lower(architecture).madds / 1e8)
             tokens = ",".join(map(str, self._space.encode(architecture)))
             self.table[tokens] = accuracy
-        return np.array(accuracies)
+            yield index, ChildResult(accuracy=accuracy)
 
 
 def controlling() -> list[Result]:
@@ -296,7 +300,7 @@ def controlling() -> list[Result]:
     result, wall_s = runs[1]
     note = f"{wall_s:.0f} s in all, {result.n_networks} different networks, one thread"
     return [
-        Result("8,000 PPO samples", "controller, s", result.controller_s, 30, "lower", (0,), note),
+        Result("8,000 PPO samples", "searcher, s", result.searcher_s, 30, "lower", (0,), note),
         Result("the same seed again", "the same 8,000 evaluations", float(same), 1, "equal", (0,)),
     ]
 

@@ -1,20 +1,29 @@
 """Where a search gets its accuracies from."""
 
-import csv
-import hashlib
 import importlib
-from collections.abc import Callable, Sequence
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
-
-import numpy as np
-from numpy.typing import NDArray
 
 from mnaslat.architecture import Architecture
 from mnaslat.errors import SearchError
 from mnaslat.space import SearchSpace
 
-Floats = NDArray[np.float64]
+
+@dataclass(frozen=True, kw_only=True)
+class ChildResult:
+    """What evaluating one child (a sampled network) gave."""
+
+    accuracy: float | None  # a fraction in [0, 1]; None: it failed
+    cost_s: float = 0.0  # what it took, seconds of one worker
+    failure: str = ""  # why there is no accuracy, one line
+
+    def __post_init__(self) -> None:
+        if self.accuracy is None and not self.failure:
+            raise ValueError("A child without an accuracy needs a failure: say why.")
 
 
 class AccuracySource(Protocol):
@@ -30,8 +39,19 @@ class AccuracySource(Protocol):
         A run is only gone on with while this stays the same.
         """
 
-    def evaluate(self, architectures: Sequence[Architecture]) -> Floats:
-        """Accuracies as fractions in [0, 1], shape ``(len(architectures),)``."""
+    @property
+    def noise(self) -> float:
+        """Standard deviation of one accuracy around its mean over seeds; 0: exact, nan: unknown."""
+
+    def evaluate(
+        self, architectures: Sequence[Architecture], /
+    ) -> Iterator[tuple[int, ChildResult]]:
+        """Answers as (index, result), each network once, in any order.
+
+        Each is given as soon as it is known: the run has it on the disk before it asks for the
+        next. A child that fails is a result without accuracy; an exception ends the search, and is
+        for what makes going on senseless. The search may close the iterator early.
+        """
 
 
 def checked_accuracy(value: object, what: str) -> float:
@@ -52,72 +72,10 @@ def checked_accuracy(value: object, what: str) -> float:
     return accuracy
 
 
-class TableAccuracy:
-    """Accuracies read from a CSV file with the columns ``tokens`` and ``accuracy``.
-
-    ``tokens`` are comma-separated whole numbers, quoted (``"0,1,3"``), one per decision of the
-    space; other columns are ignored. A network that is not in the file is an error.
-
-    Raises:
-        SearchError: If the file cannot be read, lacks a column, has a row that is no point of the
-            space, holds a network twice or an accuracy outside [0, 1].
-    """
-
-    def __init__(self, path: Path, space: SearchSpace) -> None:
-        self._path, self._space = path, space
-        try:
-            content = path.read_bytes()
-            rows = list(csv.DictReader(content.decode("utf-8-sig").splitlines(), strict=True))
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise SearchError(f"Cannot read accuracies from {path}: {error}.") from error
-        self._digest = hashlib.sha256(content).hexdigest()[:16]
-        self._accuracy: dict[Architecture, float] = {}
-        for number, row in enumerate(rows, start=2):  # line 1 is the header
-            self._add(f"{path}, row {number}", row)
-        if not rows:
-            raise SearchError(f"{path} has no rows. Expected the columns tokens,accuracy.")
-
-    def _add(self, where: str, row: dict[str, str]) -> None:
-        tokens, accuracy = row.get("tokens"), row.get("accuracy")
-        if tokens is None or accuracy is None:
-            raise SearchError(
-                f"{where}: expected the columns tokens and accuracy. Quote the tokens, as in "
-                '"0,1,3".'
-            )
-        try:
-            architecture = self._space.decode([int(token) for token in tokens.split(",")])
-        except ValueError as error:
-            raise SearchError(f"{where}: tokens {tokens!r}: {error}") from None
-        # Other tokens can stand for the same network where a small width makes choices equal.
-        if architecture in self._accuracy:
-            raise SearchError(f"{where}: the network {tokens} is in the file twice. Keep one row.")
-        self._accuracy[architecture] = checked_accuracy(accuracy, f"{where}: accuracy")
-
-    @property
-    def description(self) -> str:
-        """The file's name and content hash."""
-        return f"table {self._path.name} sha256:{self._digest}"
-
-    def evaluate(self, architectures: Sequence[Architecture]) -> Floats:
-        """Accuracies as they stand in the file.
-
-        Raises:
-            SearchError: If a network is not in the file.
-        """
-        return np.array([self._look_up(architecture) for architecture in architectures])
-
-    def _look_up(self, architecture: Architecture) -> float:
-        if architecture not in self._accuracy:
-            tokens = ",".join(map(str, self._space.encode(architecture)))
-            raise SearchError(
-                f"{self._path} has no accuracy for the network {tokens}. Add the row, or use "
-                "another accuracy source."
-            )
-        return self._accuracy[architecture]
-
-
 class FunctionAccuracy:
     """Accuracies from a Python function of the user: ``function(architecture) -> float``.
+
+    A network for which it raises, or returns not-a-number, has failed; the search goes on.
 
     Args:
         name: ``module:function``; the module is imported, so name only code you trust.
@@ -125,6 +83,8 @@ class FunctionAccuracy:
     Raises:
         SearchError: If there is no such module or function.
     """
+
+    noise = math.nan  # what the function does is not known
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -145,27 +105,35 @@ class FunctionAccuracy:
         """The function's name; what it computes is not known to the search."""
         return f"function {self._name}"
 
-    def evaluate(self, architectures: Sequence[Architecture]) -> Floats:
-        """What the function returns for each network.
+    def evaluate(
+        self, architectures: Sequence[Architecture], /
+    ) -> Iterator[tuple[int, ChildResult]]:
+        """What the function returns for each network, one after the other.
 
         Raises:
             SearchError: If it returns something that is not a fraction in [0, 1].
         """
-        return np.array(
-            [
-                checked_accuracy(self._call(architecture), f"{self._name}'s accuracy")
-                for architecture in architectures
-            ]
-        )
+        for index, architecture in enumerate(architectures):
+            started_s = time.monotonic()
+            accuracy, failure = self._call(architecture)
+            cost_s = time.monotonic() - started_s
+            yield index, ChildResult(accuracy=accuracy, cost_s=cost_s, failure=failure)
 
-    def _call(self, architecture: Architecture) -> float:
+    def _call(self, architecture: Architecture) -> tuple[float | None, str]:
         try:
-            return self._function(architecture)
+            value = self._function(architecture)
         except Exception as error:  # whatever the user's code raises
-            raise SearchError(
-                f"The accuracy function {self._name} raised {type(error).__name__}: {error}. It is "
-                "called with one Architecture and must return a fraction in [0, 1]."
-            ) from error
+            reason = " ".join(str(error).split())
+            return None, f"{self._name} raised {type(error).__name__}: {reason}"
+        if isinstance(value, float) and math.isnan(value):
+            return None, f"{self._name} returned nan"
+        return checked_accuracy(value, f"{self._name}'s accuracy"), ""
+
+
+KNOWN_SOURCES = (
+    "proxy, proxy:IMAGES, supernet, supernet:IMAGES, table:FILE.csv, table-surrogate:FILE.csv or "
+    "module:function"
+)
 
 
 def accuracy_source(
@@ -176,7 +144,7 @@ def accuracy_source(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> AccuracySource:
-    """The source that a user names: ``supernet``, ``table:FILE.csv`` or ``module:function``.
+    """The source that a user names, one of `KNOWN_SOURCES`.
 
     Args:
         text: The name.
@@ -189,17 +157,18 @@ def accuracy_source(
         SearchError: If the source cannot be made.
     """
     kind, separator, rest = text.partition(":")
-    if text == "supernet":
-        from mnaslat.data.images import load_digits_images
-        from mnaslat.search.supernet import SupernetAccuracy, SupernetSettings
+    if kind in ("proxy", "supernet") and bool(separator) == bool(rest):
+        from mnaslat.search.image_sources import image_source
 
-        settings = SupernetSettings(seed=seed)
-        images = load_digits_images(settings.resolution, seed=0)
-        return SupernetAccuracy(space, images, settings, folder=folder, progress=progress)
+        return image_source(kind, rest, space, folder=folder, seed=seed, progress=progress)
     if kind == "table" and rest:
+        from mnaslat.search.table_accuracy import TableAccuracy
+
         return TableAccuracy(Path(rest), space)
+    if kind == "table-surrogate" and rest:
+        from mnaslat.search.table_surrogate import TableSurrogateAccuracy
+
+        return TableSurrogateAccuracy(Path(rest), space, seed=seed, progress=progress)
     if separator and kind and rest:
         return FunctionAccuracy(text)
-    raise SearchError(
-        f"No accuracy source {text!r}. Expected supernet, table:FILE.csv or module:function."
-    )
+    raise SearchError(f"No accuracy source {text!r}. Expected {KNOWN_SOURCES}.")

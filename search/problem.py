@@ -44,6 +44,20 @@ class CompilingPredictor(Protocol):
         """
 
 
+@runtime_checkable
+class IntervalPredictor(Protocol):
+    """A predictor that also says how wrong it may be."""
+
+    def predict_interval_ms(
+        self, architectures: Sequence[Architecture], coverage: float, /
+    ) -> tuple[Floats, Floats]:
+        """Bounds that hold the measured latency of ``coverage`` of networks, two of shape ``(n,)``.
+
+        Raises:
+            ValueError: If it cannot say.
+        """
+
+
 class Validator(Protocol):
     """Measures networks on the device."""
 

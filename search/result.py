@@ -1,47 +1,40 @@
 """What a search found, and the files that say so."""
 
 import json
-import os
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from mnaslat.architecture import Architecture
-from mnaslat.lowering import lower
-from mnaslat.search.pareto import pareto_front
+from mnaslat.search.artifacts import json_bytes, replace_file, write_winner
+from mnaslat.search.candidates import Candidate
+from mnaslat.search.records import Validation
 from mnaslat.search.settings import SearchSettings
-from mnaslat.search.store import Evaluation, Validation
-from mnaslat.tflite import write_tflite
 
-RESULT_FORMAT = 1  # of result.json; 1: first published form
+RESULT_FORMAT = 2  # of result.json; 1: first published form; 2: a list of winners
+RESULT_FILE = "result.json"
+
+# Why it ended: all samples done, time out, or stopped by the user. Only the first is finished.
+Ended = Literal["samples", "time", "stopped"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Candidate:
-    """A network of the run with what is known about it."""
+class Winner:
+    """The answer at one target: the most accurate network at or under it, else the fastest."""
 
-    tokens: str
-    architecture: Architecture
-    accuracy: float
-    reward: float
-    predicted_ms: float  # without knowing the measurement, where there is one
-    measured_ms: float | None = None
-
-    @property
-    def latency_ms(self) -> float:
-        """Measured if it was, else predicted."""
-        return self.predicted_ms if self.measured_ms is None else self.measured_ms
+    target_ms: float
+    candidate: Candidate
+    meets_target: bool
+    name: str  # of its files: NAME.json, NAME.tflite, NAME.pt
 
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary."""
         return {
-            "tokens": self.tokens,
-            "blocks": [str(block) for block in self.architecture.blocks],
-            "accuracy": self.accuracy,
-            "reward": self.reward,
-            "predicted_ms": self.predicted_ms,
-            "measured_ms": self.measured_ms,
+            "target_ms": self.target_ms,
+            "meets_target": self.meets_target,
+            "files": [f"{self.name}.{ending}" for ending in ("json", "tflite", "pt")],
+            **self.candidate.to_json(),
         }
 
 
@@ -50,101 +43,77 @@ class SearchResult:
     """The outcome of a run.
 
     Attributes:
-        winner: The most accurate network at or under the target, and a measured one if the run has
-            a validator. If no network keeps the target: the fastest.
-        meets_target: Whether the winner's latency is at or under the target.
+        winners: One at each target, the lowest first; measured ones if the run has a validator.
         front: The Pareto front of all networks by accuracy and latency, fastest first.
+        failures: Reasons why children failed, and how many of each.
     """
 
     settings: SearchSettings
+    ended: Ended
     accuracy: str  # description of the source
-    winner: Candidate
-    meets_target: bool
+    accuracy_noise: float  # of the source; nan: not known
+    winners: tuple[Winner, ...]
     front: tuple[Candidate, ...]
     validations: tuple[Validation, ...]
-    n_samples: int
-    n_networks: int  # different ones among the samples: so many were evaluated
-    controller_s: float  # spent on sampling and on updates of the controller
-    seconds: float  # of all updates, evaluations included
+    failures: Mapping[str, int]
+    n_samples: int  # evaluations: every proposal counts
+    n_networks: int  # different ones among them: so many were really evaluated
+    accuracy_s: float  # what the evaluations took, seconds of one worker
+    searcher_s: float  # spent on proposing and learning
+    seconds: float  # of all rounds, evaluations included
+    command: str = ""  # that repeats the search
+
+    @property
+    def winner(self) -> Candidate:
+        """The winner at the only target, or at the highest."""
+        return self.winners[-1].candidate
+
+    @property
+    def meets_target(self) -> bool:
+        """Whether `winner` keeps its target."""
+        return self.winners[-1].meets_target
 
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary."""
         return {
             "format": RESULT_FORMAT,
+            "ended": self.ended,
+            "command": self.command,
             "settings": asdict(self.settings),
             "seed": self.settings.seed,
             "accuracy": self.accuracy,
+            "accuracy_noise": None if math.isnan(self.accuracy_noise) else self.accuracy_noise,
             "winner": self.winner.to_json(),
             "meets_target": self.meets_target,
+            "winners": [winner.to_json() for winner in self.winners],
+            "load_module": 'mnaslat.search.load_winner("winner.pt")',
             "front": [candidate.to_json() for candidate in self.front],
             "validations": [asdict(row) for row in self.validations],
             "n_samples": self.n_samples,
             "n_networks": self.n_networks,
-            "controller_s": self.controller_s,
+            "n_failed": sum(self.failures.values()),
+            "failures": dict(self.failures),
+            "accuracy_s": self.accuracy_s,
+            "searcher_s": self.searcher_s,
             "seconds": self.seconds,
         }
 
     def write(self, folder: Path) -> None:
-        """Write ``result.json``, ``winner.json`` (the architecture) and ``winner.tflite``.
-
-        The ``.tflite`` file has random weights: it is for measuring, the network is not trained.
-        """
-        _replace(folder / "winner.tflite", write_tflite(lower(self.winner.architecture)))
-        _replace(folder / "winner.json", _json_bytes(self.winner.architecture.to_json()))
-        _replace(folder / "result.json", _json_bytes(self.to_json()))
+        """Write the winners' files, then ``result.json``."""
+        for winner in self.winners:
+            write_winner(folder, winner.name, winner.candidate.architecture, self.settings.seed)
+        replace_file(folder / RESULT_FILE, json_bytes(self.to_json()))
 
 
-def candidates_of(
-    evaluations: Sequence[Evaluation],
-    validations: Sequence[Validation],
-    architecture: Callable[[str], Architecture],
-) -> list[Candidate]:
-    """Every network of a run once, with the measurements that are known."""
-    measured = {row.tokens: row for row in validations}
-    newest = {row.tokens: row for row in evaluations}
-    return [
-        Candidate(
-            tokens=tokens,
-            architecture=architecture(tokens),
-            accuracy=row.accuracy,
-            reward=row.reward,
-            predicted_ms=measured[tokens].predicted_ms if tokens in measured else row.predicted_ms,
-            measured_ms=measured[tokens].measured_ms if tokens in measured else None,
-        )
-        for tokens, row in newest.items()
-    ]
+def winner_name(target_ms: float, n_targets: int) -> str:
+    """What the files of a winner are called."""
+    return "winner" if n_targets == 1 else f"winner-{target_ms:.4g}ms"
 
 
-def choose_winner(
-    candidates: Sequence[Candidate], target_ms: float, *, measured_only: bool
-) -> Candidate:
-    """The most accurate candidate at or under the target, else the fastest.
-
-    Of equally accurate ones the faster. With ``measured_only`` a network that was not measured is
-    chosen only if none was.
-    """
-    measured = [candidate for candidate in candidates if candidate.measured_ms is not None]
-    pool = measured if measured_only and measured else list(candidates)
-    within = [candidate for candidate in pool if candidate.latency_ms <= target_ms]
-    if within:
-        return max(within, key=lambda candidate: (candidate.accuracy, -candidate.latency_ms))
-    return min(pool, key=lambda candidate: (candidate.latency_ms, -candidate.accuracy))
-
-
-def front_of(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
-    """The Pareto front, fastest first."""
-    indices = pareto_front(
-        [candidate.accuracy for candidate in candidates],
-        [candidate.latency_ms for candidate in candidates],
-    )
-    return tuple(candidates[index] for index in indices)
-
-
-def _json_bytes(data: dict[str, Any]) -> bytes:
-    return (json.dumps(data, indent=2) + "\n").encode()
-
-
-def _replace(path: Path, content: bytes) -> None:
-    unfinished = path.with_name(path.name + ".tmp")
-    unfinished.write_bytes(content)
-    os.replace(unfinished, path)
+def is_finished(folder: Path) -> bool:
+    """Whether the run in a folder has done all its samples and written its result."""
+    try:
+        content = json.loads((folder / RESULT_FILE).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and content.get("ended") == "samples"

@@ -38,14 +38,25 @@ class RewardSettings:
         """Twice as slow loses about 5 % of the accuracy, anywhere; the target steers nothing."""
         return cls(target_ms=target_ms, alpha=-0.07, beta=-0.07)
 
+    @property
+    def steers_to_target(self) -> bool:
+        """Whether the target decides which network is best; False if it only rescales."""
+        return self.alpha != self.beta
 
-def mnasnet_reward(accuracy: ArrayLike, latency_ms: ArrayLike, settings: RewardSettings) -> Floats:
+
+def mnasnet_reward(
+    accuracy: ArrayLike,
+    latency_ms: ArrayLike,
+    settings: RewardSettings,
+    target_ms: ArrayLike | None = None,
+) -> Floats:
     """Score networks by accuracy, traded against latency; higher is better.
 
     Args:
         accuracy: Fractions in [0, 1], shape ``(n,)``.
         latency_ms: Predicted or measured latency in milliseconds, all > 0, shape ``(n,)``.
         settings: Target and exponents.
+        target_ms: Targets in place of the settings', one or shape ``(n,)``, all > 0.
 
     Returns:
         Scores of shape ``(n,)``; at the target the score is the accuracy itself.
@@ -68,8 +79,9 @@ def mnasnet_reward(accuracy: ArrayLike, latency_ms: ArrayLike, settings: RewardS
     _check("accuracy must lie in [0, 1]", accuracy, (accuracy >= 0.0) & (accuracy <= 1.0))
     good = (latency_ms > 0.0) & np.isfinite(latency_ms)
     _check("latency_ms must be positive and finite", latency_ms, good)
-    exponent = np.where(latency_ms <= settings.target_ms, settings.alpha, settings.beta)
-    return np.asarray(accuracy * (latency_ms / settings.target_ms) ** exponent)
+    target = np.asarray(settings.target_ms if target_ms is None else target_ms, dtype=np.float64)
+    exponent = np.where(latency_ms <= target, settings.alpha, settings.beta)
+    return np.asarray(accuracy * (latency_ms / target) ** exponent)
 
 
 def _check(rule: str, values: Floats, good: NDArray[np.bool_]) -> None:

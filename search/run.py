@@ -1,50 +1,40 @@
 """Run control: one search from its first sample to its result, in one folder.
 
-The order of things within an update is what makes a run resumable. All that an update finds out is
-in the store before the checkpoint moves on; a run that is killed redoes the unfinished update from
-the last checkpoint, draws the same networks, and takes accuracies and measurements from the store.
+A run goes in rounds; within one, the searcher proposes, the proposals are evaluated, the searcher
+learns. What makes it resumable: every answer is in the store before the next is waited for, and now
+and then the searcher's state is saved between two rounds. A run that is killed goes back to its
+last checkpoint, proposes the same networks, and takes their accuracies and measurements from the
+store.
 """
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 
-from mnaslat import __version__
 from mnaslat.errors import SearchError
-from mnaslat.search import ppo
-from mnaslat.search.accuracy import checked_accuracy
-from mnaslat.search.checkpoint import load_checkpoint, save_checkpoint
-from mnaslat.search.controller import Controller
-from mnaslat.search.presets import preset
+from mnaslat.search.answers import Answers
+from mnaslat.search.checkpoint import SearcherCheckpoint
+from mnaslat.search.clock import Clock, SearchProgress
 from mnaslat.search.problem import SearchProblem
-from mnaslat.search.result import (
-    Candidate,
-    SearchResult,
-    candidates_of,
-    choose_winner,
-    front_of,
-)
-from mnaslat.search.reward import mnasnet_reward
+from mnaslat.search.records import RoundRecord, tokens_text
+from mnaslat.search.result import Ended, SearchResult
+from mnaslat.search.searcher import Searcher, checked_proposal, new_searcher
 from mnaslat.search.settings import SearchSettings
-from mnaslat.search.store import Evaluation, SearchStore, UpdateRecord, tokens_text
-from mnaslat.search.validation import Calibration
+from mnaslat.search.store import SearchStore
+from mnaslat.search.summary import identity_of, summarize
+from mnaslat.search.targets import check_targets
+from mnaslat.search.validation import Calibration, settle, validate_round
+from mnaslat.space import Tokens
 
-_FORMAT = 1  # of the checkpoint and of the order in which a run draws
+# Between two checkpoints: less than this of the searcher's work is done anew after a kill.
+_CHECKPOINT_S = 2.0
+_SHOWN_S = 0.1  # an answer waited for longer than this is progress worth showing
 
 
-@dataclass(frozen=True, kw_only=True)
-class SearchProgress:
-    """How far a run is."""
-
-    n_updates_done: int
-    n_updates: int
-    best: Evaluation  # by reward
-    left_s: float  # estimate from the updates of this process
+class _OutOfTime(Exception):
+    """The time of the settings is over."""
 
 
 class Search:
@@ -53,35 +43,59 @@ class Search:
     The same problem, settings and folder go on after any interruption and end as an undisturbed run
     does. Close it, or use it in a ``with`` block.
 
+    Args:
+        problem: What is searched for.
+        settings: How; its space must be the problem's.
+        folder: Of the run; made if it is not there.
+        searcher: In place of the one that the settings name.
+        command: What a person types to repeat the run; stands in the result.
+
+    Attributes:
+        note: About the target, mostly empty; worth telling the user before starting.
+
     Raises:
-        SearchError: If the folder holds another run or is in use.
+        SearchError: If the folder holds another run, or no network can be as fast as the target.
+        WorkspaceBusy: If another process is at that run.
         ValueError: If the problem's space is not the one that the settings name.
     """
 
-    def __init__(self, problem: SearchProblem, settings: SearchSettings, folder: Path) -> None:
+    def __init__(
+        self,
+        problem: SearchProblem,
+        settings: SearchSettings,
+        folder: Path,
+        *,
+        searcher: Searcher | None = None,
+        command: str = "",
+    ) -> None:
         if problem.space.name != settings.space:
             raise ValueError(
                 f"The settings name space {settings.space!r}, the problem has "
                 f"{problem.space.name!r}."
             )
         self._problem, self._settings, self._folder = problem, settings, folder
-        self._checkpoint = folder / "controller.pt"
-        self._ppo = preset(settings.preset).ppo
-        self._controller = Controller(
-            problem.space.n_choices, preset(settings.preset).controller, seed=settings.seed
-        )
-        self._optimizer = ppo.new_optimizer(self._controller, self._ppo)
-        self._generator = torch.Generator().manual_seed(settings.seed)
-        self._baseline: float | None = None
-        self._n_updates_done = 0
+        self._command = command
+        self._searcher = searcher or new_searcher(problem.space.n_choices, settings)
+        self._checkpoint = SearcherCheckpoint(folder / "searcher.pt")
+        self._n_rounds_done = self._n_answered = 0  # answers of the present proposal
+        self._broken_off = False
+        self._saved_s = time.monotonic()
+        self._progress: Callable[[SearchProgress], None] = lambda progress: None
         self._store = SearchStore(folder / "search.sqlite")
         try:
-            self._store.claim(_identity(problem, settings))
-            self._calibration = Calibration(problem, settings.reward, self._store)
-            self._restore()
+            self._store.claim(identity_of(problem, settings))
+            self._calibration = self._restored()
+            architecture = self._calibration.architecture
+            self._answers = Answers(problem.accuracy, self._store, architecture)
+            self.note = ""
+            if not self._answers:  # before anything is evaluated
+                targets_ms, latencies = settings.target_range_ms, self._calibration.latencies
+                self.note = check_targets(targets_ms, latencies, problem.space)
         except BaseException:
             self._store.close()
             raise
+        self._history = self._calibration.history
+        self._clock = Clock(settings, len(self._history))
 
     def __enter__(self) -> "Search":
         return self
@@ -96,201 +110,143 @@ class Search:
     def run(self, progress: Callable[[SearchProgress], None] | None = None) -> SearchResult:
         """Search to the end, write the result's files and return it.
 
+        It ends when all samples are done, when the settings' time is over, or at a
+        KeyboardInterrupt (Ctrl-C); the result says which. To go on after the last two, open the
+        folder again.
+
         Args:
-            progress: Called after every update.
+            progress: Called after every round, and whenever something was waited for.
+
+        Raises:
+            SearchError: If it cannot go on, or ended before one network was evaluated.
+            KeyboardInterrupt: If it came before one network was evaluated.
         """
-        started_s, n_before = time.monotonic(), self._n_updates_done
-        while self._n_updates_done < self._settings.n_updates:
-            self._update(self._n_updates_done + 1)
-            if progress is not None:
-                n_left = self._settings.n_updates - self._n_updates_done
-                pace_s = (time.monotonic() - started_s) / (self._n_updates_done - n_before)
-                progress(
-                    SearchProgress(
-                        n_updates_done=self._n_updates_done,
-                        n_updates=self._settings.n_updates,
-                        best=self._store.best_evaluation(),
-                        left_s=n_left * pace_s,
-                    )
-                )
-        if self._problem.validator is not None:
-            self._settle()
-        result = self.result()
+        if self._broken_off:
+            raise SearchError(f"Open {self._folder} again to go on with the search.")
+        self._progress = progress or self._progress
+        self._clock = Clock(self._settings, len(self._history))
+        ended: Ended = "samples"
+        self._broken_off = True  # within a round, whose searcher is between two states
+        try:
+            try:
+                while self._n_rounds_done < self._settings.n_rounds:
+                    self._round(self._n_rounds_done + 1)
+                    self._report()
+                self._save()
+                self._broken_off = False
+            except _OutOfTime:
+                ended = "time"
+            settle(self._calibration, self._settings, self._n_rounds_done + 1)
+        except KeyboardInterrupt:
+            if not self._calibration.candidates():
+                raise
+            ended = "stopped"
+        self._store.commit()
+        result = self.result(ended)
         result.write(self._folder)
         return result
 
-    def result(self) -> SearchResult:
+    def result(self, ended: Ended = "stopped") -> SearchResult:
         """What the run has found so far.
 
         Raises:
-            SearchError: If nothing was evaluated yet.
+            SearchError: If no network has an accuracy yet.
         """
-        candidates = self._candidates(self._settings.n_updates + self._settings.n_final_validations)
-        if not candidates:
-            raise SearchError(f"The run in {self._folder} has evaluated nothing yet: run it first.")
-        target_ms = self._settings.reward.target_ms
-        validated = self._problem.validator is not None
-        winner = choose_winner(candidates, target_ms, measured_only=validated)
-        log = self._store.updates()
-        return SearchResult(
-            settings=self._settings,
-            accuracy=self._problem.accuracy.description,
-            winner=winner,
-            meets_target=winner.latency_ms <= target_ms,
-            front=front_of(candidates),
-            validations=tuple(self._store.validations()),
-            n_samples=len(self._store.evaluations()),
-            n_networks=len(candidates),
-            controller_s=sum(record.controller_s for record in log),
-            seconds=sum(record.seconds for record in log),
-        )
+        run = self._problem, self._settings, self._store, self._calibration
+        if not self._calibration.candidates():
+            raise SearchError(
+                f"The run in {self._folder} has evaluated nothing yet: run it, or for longer."
+            )
+        return summarize(*run, ended, self._command)
 
-    def _update(self, number: int) -> None:
-        started_s = time.monotonic()
-        n_samples = min(
-            self._ppo.n_samples, self._settings.n_samples - (number - 1) * self._ppo.n_samples
-        )
-        tokens, log_probs = self._controller.sample(n_samples, self._generator)
-        controller_s = time.monotonic() - started_s
-        rewards = self._evaluate(number, tokens)
-        learning_s = time.monotonic()
-        rollout = ppo.Rollout(
-            tokens=tokens,
-            old_log_probs=log_probs,
-            rewards=torch.tensor(rewards, dtype=torch.float32),
-        )
-        log = ppo.update(self._controller, self._optimizer, rollout, self._ppo, self._baseline)
-        self._baseline = ppo.next_baseline(self._baseline, float(np.mean(rewards)), self._ppo)
-        controller_s += time.monotonic() - learning_s
+    def _round(self, number: int) -> None:
+        started_s, searcher_s, begin = time.monotonic(), 0.0, len(self._history)
+        end = min(number * self._settings.round_size, self._settings.n_samples)
+        n_new, log = 0, dict[str, float]()
+        while (first := len(self._history)) < end:
+            self._check_time()
+            asked_s = time.monotonic()
+            proposed = self._searcher.propose(self._history.seen(), end - first)
+            tokens = checked_proposal(proposed, end - first)
+            searcher_s += time.monotonic() - asked_s
+            n_new += self._evaluate(number, tokens)
+            if len(self._history) == end and n_new:
+                self._refuse_if_all_failed(begin)
+            learning_s = time.monotonic()
+            log |= self._searcher.learn(self._history.seen(), first)
+            searcher_s += time.monotonic() - learning_s
+        rewards = self._history.seen().reward[begin:]
+        there = rewards[np.isfinite(rewards)]
         if self._problem.validator is not None and number % self._settings.validate_every == 0:
-            self._validate_best(number)
-        self._store.write_update(
-            UpdateRecord(
-                update_number=number,
-                mean_reward=float(np.mean(rewards)),
-                best_reward=max(rewards),
-                controller_s=controller_s,
+            validate_round(self._calibration, self._settings, number)
+        self._store.write_round(
+            RoundRecord(
+                round=number,
+                n_new=n_new,
+                n_failed=len(rewards) - len(there),
+                mean_reward=float(there.mean()) if len(there) else None,
+                best_reward=float(there.max()) if len(there) else None,
+                searcher_s=searcher_s,
                 seconds=time.monotonic() - started_s,
-                **asdict(log),
+                log=log,
             )
         )
-        self._n_updates_done = number
-        self._save()
+        self._n_rounds_done = number
+        if time.monotonic() - self._saved_s >= _CHECKPOINT_S:
+            self._save()
 
-    def _evaluate(self, number: int, tokens: torch.Tensor) -> list[float]:
-        rows = [tokens_text(row) for row in tokens.tolist()]
-        accuracies = [self._accuracy(row) for row in rows]
-        predicted_ms = self._calibration.predict_ms(rows)
-        rewards = mnasnet_reward(accuracies, predicted_ms, self._settings.reward).tolist()
-        columns = (range(len(rows)), rows, accuracies, predicted_ms.tolist(), rewards)
-        self._store.write_evaluations(
-            Evaluation(number, *values) for values in zip(*columns, strict=True)
-        )
-        return list(rewards)
+    def _evaluate(self, number: int, tokens: Tokens) -> int:
+        """Take in what a proposal is worth; returns how many were asked for."""
+        texts = [tokens_text(row) for row in tokens.tolist()]
+        try:
+            n_new = self._answers.ask(texts, self._on_answer)
+        except (KeyboardInterrupt, _OutOfTime):
+            # What came until now counts for the result; the round is done anew if the run goes on.
+            self._take_in(number, texts, tokens)
+            raise
+        self._take_in(number, texts, tokens)
+        return n_new
 
-    def _accuracy(self, tokens: str) -> float:
-        known = self._store.accuracy(tokens)
-        if known is not None:
-            return known
-        found = self._problem.accuracy.evaluate([self._calibration.architecture(tokens)])
-        accuracy = checked_accuracy(found[0], f"The accuracy of network {tokens}")
-        self._store.add_accuracy(tokens, accuracy)
-        return accuracy
+    def _take_in(self, number: int, texts: list[str], tokens: Tokens) -> None:
+        answers = [self._answers.get(text) for text in texts]
+        known = [index for index, answer in enumerate(answers) if answer is not None]
+        accuracies = [answer.accuracy for answer in answers if answer is not None]
+        known_texts = [texts[index] for index in known]
+        rows = self._history.add(number, known_texts, tokens[known], accuracies)
+        self._store.write_evaluations(rows)
+        self._n_answered = 0
 
-    def _validate_best(self, number: int) -> None:
-        unmeasured = [row for row in self._candidates(number - 1) if row.measured_ms is None]
-        best = sorted(unmeasured, key=lambda row: -row.reward)[: self._settings.validate_top]
-        self._calibration.validate(number, [row.tokens for row in best])
-        # The moving average of rewards that no longer exist would mislead the next update.
-        means: dict[int, list[float]] = {}
-        for row in self._store.evaluations():
-            means.setdefault(row.update_number, []).append(row.reward)
-        self._baseline = None
-        for rewards in means.values():
-            self._baseline = ppo.next_baseline(self._baseline, float(np.mean(rewards)), self._ppo)
+    def _refuse_if_all_failed(self, begin: int) -> None:
+        rows = self._history.evaluations(begin)
+        whole = len(rows) == self._settings.round_size or begin == 0
+        if whole and all(row.accuracy is None for row in rows):
+            self._answers.refuse([row.tokens for row in rows])
 
-    def _settle(self) -> None:
-        """Measure until the answer is the most accurate measured network at or under the target."""
-        settings, first = self._settings, self._settings.n_updates + 1
-        self._calibration.set_round(settings.n_updates)
-        n_left, round_number = settings.n_final_validations, first
-        while n_left > 0:
-            candidates = self._candidates(round_number - 1)
-            wanted = _worth_measuring(candidates, settings)[: min(settings.validate_top, n_left)]
-            if not wanted:
-                return
-            self._calibration.validate(round_number, [row.tokens for row in wanted])
-            n_left -= len(wanted)
-            round_number += 1
+    def _on_answer(self, waited_s: float) -> None:
+        self._n_answered += 1
+        if waited_s >= _SHOWN_S:
+            self._report()
+        self._check_time()
 
-    def _candidates(self, round_number: int) -> list[Candidate]:
-        """Every network so far, with the measurements that were known after a round."""
-        return candidates_of(
-            self._store.evaluations(),
-            self._calibration.validated_until(round_number),
-            self._calibration.architecture,
-        )
+    def _check_time(self) -> None:
+        if self._clock.is_over:
+            raise _OutOfTime
+
+    def _report(self) -> None:
+        n_done = len(self._history) + self._n_answered
+        self._progress(self._clock.progress(n_done, self._history.best()))
 
     def _save(self) -> None:
-        state = {
-            "format": _FORMAT,
-            "n_updates_done": self._n_updates_done,
-            "controller": self._controller.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
-            "generator": self._generator.get_state(),
-            "baseline": self._baseline,
-        }
-        save_checkpoint(self._checkpoint, state)
+        self._store.commit()  # first: a checkpoint must not know more than the store
+        self._checkpoint.save(self._n_rounds_done, self._searcher)
+        self._saved_s = time.monotonic()
 
-    def _restore(self) -> None:
-        if self._checkpoint.exists():
-            state = load_checkpoint(self._checkpoint)
-            if state.get("format") != _FORMAT:
-                raise SearchError(f"{self._checkpoint} is of another version of this package.")
-            try:
-                self._controller.load_state_dict(state["controller"])
-                self._optimizer.load_state_dict(state["optimizer"])
-                self._generator.set_state(state["generator"])
-                self._baseline = state["baseline"]
-                self._n_updates_done = int(state["n_updates_done"])
-                if not 0 <= self._n_updates_done <= self._settings.n_updates:
-                    raise ValueError(f"{self._n_updates_done} updates are not of this run")
-            except (KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
-                raise SearchError(
-                    f"{self._checkpoint} does not fit this run ({error}). Start another run."
-                ) from error
-        self._store.forget_updates_from(self._n_updates_done + 1)
-        # A kill may have come after rewards were rescored for a validation that is redone now.
-        if self._store.validations():
-            self._calibration.set_round(self._n_updates_done)
-
-
-def _worth_measuring(candidates: list[Candidate], settings: SearchSettings) -> list[Candidate]:
-    """Networks that may be the answer and were not measured, the most promising first."""
-    target_ms = settings.reward.target_ms
-    measured = [row for row in candidates if row.measured_ms is not None]
-    open_ = [row for row in candidates if row.measured_ms is None]
-    within = [row.accuracy for row in measured if row.latency_ms <= target_ms]
-    limit_ms = target_ms * (1.0 + settings.near_target)
-    likely = [row for row in open_ if row.predicted_ms <= limit_ms]
-    if within:
-        likely = [row for row in likely if row.accuracy > max(within)]
-    if likely or within:
-        return sorted(likely, key=lambda row: (-row.accuracy, row.predicted_ms))
-    return sorted(open_, key=lambda row: row.predicted_ms)
-
-
-def _identity(problem: SearchProblem, settings: SearchSettings) -> dict[str, Any]:
-    """What must stay the same for a run to be gone on with."""
-    space = problem.space
-    probes = [space.decode(row) for row in space.sample(4, np.random.default_rng(0))]
-    predicted_ms = problem.predictor.predict_ms(probes)
-    return {
-        "format": _FORMAT,
-        "mnaslat version": __version__,
-        "settings": asdict(settings),
-        "space": [[decision.name, list(decision.choices)] for decision in space.decisions],
-        "accuracy source": problem.accuracy.description,
-        "predictor (its latencies of four networks)": [f"{ms:.6g}" for ms in predicted_ms],
-        "validator (whether there is one)": problem.validator is not None,
-    }
+    def _restored(self) -> Calibration:
+        """The calibration as it was at the last checkpoint, with the searcher as it was then."""
+        state = self._checkpoint.load()
+        self._n_rounds_done = 0 if state is None else state.n_rounds_done
+        self._store.forget_rounds_from(self._n_rounds_done + 1)
+        calibration = Calibration(self._problem, self._settings, self._store)
+        if state is not None:
+            self._checkpoint.restore(self._searcher, state, calibration.history.seen())
+        return calibration

@@ -1,76 +1,44 @@
 """What a run has found out, in an SQLite file in its folder.
 
-Every row is on the disk before the method that writes it returns: a run killed at any moment loses
-at most what was being evaluated. Tokens are stored as comma-separated whole numbers.
+Writes are gathered and reach the disk with ``commit``, all of them or none: a run killed at any
+moment goes on from its last commit. The run commits after every answer that cost anything. Tokens
+are stored as comma-separated whole numbers.
 """
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from mnaslat.data.locking import exclusive
 from mnaslat.errors import SearchError
+from mnaslat.search.accuracy import ChildResult
+from mnaslat.search.records import Evaluation, RoundRecord, Validation
 
-STORE_VERSION = 1  # 1: first published form
+STORE_VERSION = 2  # 1: first published form; 2: children may fail, episodes have targets
+
+_SYNCHRONOUS = "FULL"  # committed means on the disk
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS identity (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS accuracies (tokens TEXT PRIMARY KEY, accuracy REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS children (
+    tokens TEXT PRIMARY KEY, accuracy REAL, cost_s REAL NOT NULL, failure TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS evaluations (
-    update_number INTEGER, index_in_update INTEGER, tokens TEXT NOT NULL, accuracy REAL NOT NULL,
-    predicted_ms REAL NOT NULL, reward REAL NOT NULL,
-    PRIMARY KEY (update_number, index_in_update));
+    round INTEGER, index_in_round INTEGER, tokens TEXT NOT NULL, target_ms REAL NOT NULL,
+    accuracy REAL, predicted_ms REAL NOT NULL, latency_ms REAL NOT NULL, reward REAL,
+    PRIMARY KEY (round, index_in_round));
+CREATE TABLE IF NOT EXISTS measurements (tokens TEXT PRIMARY KEY, measured_ms REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS validations (
     tokens TEXT PRIMARY KEY, round INTEGER NOT NULL, predicted_ms REAL NOT NULL,
-    measured_ms REAL NOT NULL, predicted_after_ms REAL);
-CREATE TABLE IF NOT EXISTS updates (
-    update_number INTEGER PRIMARY KEY, mean_reward REAL NOT NULL, best_reward REAL NOT NULL,
-    loss REAL NOT NULL, entropy REAL NOT NULL, clip_fraction REAL NOT NULL, kl REAL NOT NULL,
-    grad_norm REAL NOT NULL, controller_s REAL NOT NULL, seconds REAL NOT NULL);
+    measured_ms REAL NOT NULL, predicted_after_ms REAL NOT NULL, why TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS rounds (
+    round INTEGER PRIMARY KEY, n_new INTEGER NOT NULL, n_failed INTEGER NOT NULL,
+    mean_reward REAL, best_reward REAL, searcher_s REAL NOT NULL,
+    seconds REAL NOT NULL, log TEXT NOT NULL);
 """
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """One sampled network and what it was worth."""
-
-    update_number: int
-    index_in_update: int
-    tokens: str
-    accuracy: float
-    predicted_ms: float  # by the newest calibration: rewritten when past rewards are rescored
-    reward: float  # of accuracy and predicted_ms
-
-
-@dataclass(frozen=True)
-class Validation:
-    """One network measured on the device."""
-
-    tokens: str
-    round: int  # the update after which it was measured; above the last one: at the end
-    predicted_ms: float  # before the measurement was known
-    measured_ms: float
-    predicted_after_ms: float | None = None  # after the re-calibration; None: interrupted before
-
-
-@dataclass(frozen=True)
-class UpdateRecord:
-    """One line of the run's log; `UpdateLog` in ppo.py says what the learning's figures mean."""
-
-    update_number: int
-    mean_reward: float  # of the networks sampled in this update
-    best_reward: float
-    loss: float
-    entropy: float
-    clip_fraction: float
-    kl: float
-    grad_norm: float
-    controller_s: float  # spent on sampling and on the update
-    seconds: float  # of the whole update, evaluations included
 
 
 class SearchStore:
@@ -81,7 +49,7 @@ class SearchStore:
         read_only: Reads beside a process that is searching; else the run is held against others.
 
     Raises:
-        SearchError: If the file is no such store.
+        SearchError: If the file is no such store, or one of another version.
         WorkspaceBusy: If another process is searching in that folder.
     """
 
@@ -97,25 +65,29 @@ class SearchStore:
             self._held.callback(self._db.close)
             self._db.path = path
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
-            if version > STORE_VERSION:
+            if version not in (0, STORE_VERSION):  # 0: just made
                 raise SearchError(
-                    f"{path} was written by a newer mnaslat. Upgrade it, or start another run."
+                    f"{path} was written by {'a newer' if version > STORE_VERSION else 'an older'} "
+                    "mnaslat. Read it with that version, or start another run."
                 )
             if read_only:
                 self._db.execute("PRAGMA query_only=ON")
                 return
             self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")  # committed means on the disk
-            with self._db:
-                self._db.executescript(_SCHEMA)
-                self._db.execute(f"PRAGMA user_version={STORE_VERSION}")
+            self._db.execute(f"PRAGMA synchronous={_SYNCHRONOUS}")
+            self._db.executescript(_SCHEMA)
+            self._db.execute(f"PRAGMA user_version={STORE_VERSION}")
         except BaseException:
             self._held.close()
             raise
 
     def close(self) -> None:
-        """Let go of the file and of the lock."""
+        """Let go of the file and of the lock; what was not committed is lost."""
         self._held.close()
+
+    def commit(self) -> None:
+        """All that was written so far is on the disk when this returns."""
+        self._db.commit()
 
     def claim(self, identity: Mapping[str, Any]) -> None:
         """Write what the run is, or check that it is the same run.
@@ -124,11 +96,11 @@ class SearchStore:
             SearchError: If the store was made by another run; names what differs.
         """
         given = {key: json.dumps(value, sort_keys=True) for key, value in identity.items()}
-        with self._db:
-            known = dict(self._db.execute("SELECT key, value FROM identity"))
-            if not known:
-                self._db.executemany("INSERT INTO identity VALUES (?, ?)", given.items())
-                return
+        known = dict(self._db.execute("SELECT key, value FROM identity"))
+        if not known:
+            self._db.executemany("INSERT INTO identity VALUES (?, ?)", given.items())
+            self._db.commit()
+            return
         for key in sorted(known.keys() | given.keys()):
             if known.get(key) != given.get(key):
                 raise SearchError(
@@ -137,76 +109,76 @@ class SearchStore:
                     "another run folder."
                 )
 
-    def accuracy(self, tokens: str) -> float | None:
-        """A stored accuracy; None if the network was not evaluated yet."""
-        row = self._db.execute("SELECT accuracy FROM accuracies WHERE tokens = ?", (tokens,))
-        found = row.fetchone()
-        return None if found is None else float(found[0])
+    def children(self) -> dict[str, ChildResult]:
+        """Every answer of the accuracy source, by tokens."""
+        rows = self._db.execute("SELECT tokens, accuracy, cost_s, failure FROM children")
+        return {
+            tokens: ChildResult(accuracy=accuracy, cost_s=cost_s, failure=failure)
+            for tokens, accuracy, cost_s, failure in rows
+        }
 
-    def add_accuracy(self, tokens: str, accuracy: float) -> None:
-        """Keep the accuracy of one network."""
-        with self._db:
-            self._db.execute("INSERT INTO accuracies VALUES (?, ?)", (tokens, accuracy))
+    def add_child(self, tokens: str, child: ChildResult) -> None:
+        """Keep one answer of the accuracy source."""
+        row = (tokens, child.accuracy, child.cost_s, child.failure)
+        self._db.execute("INSERT INTO children VALUES (?, ?, ?, ?)", row)
+
+    def forget_children(self, tokens: Iterable[str]) -> None:
+        """Drop answers: they are asked for again."""
+        rows = [(each,) for each in tokens]
+        self._db.executemany("DELETE FROM children WHERE tokens = ?", rows)
 
     def write_evaluations(self, evaluations: Iterable[Evaluation]) -> None:
-        """Add evaluations, replacing those of the same update and index."""
-        with self._db:
-            self._db.executemany(
-                "INSERT OR REPLACE INTO evaluations VALUES (?, ?, ?, ?, ?, ?)",
-                map(astuple, evaluations),
-            )
+        """Add evaluations, replacing those of the same round and index."""
+        self._db.executemany(
+            "INSERT OR REPLACE INTO evaluations VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [astuple(each) for each in evaluations],
+        )
 
     def evaluations(self) -> list[Evaluation]:
         """All evaluations in order."""
         rows = self._db.execute("SELECT * FROM evaluations ORDER BY 1, 2")
         return [Evaluation(*row) for row in rows]
 
-    def best_evaluation(self) -> Evaluation:
-        """The evaluation with the highest reward, the first of equals.
+    def measured_ms(self) -> dict[str, float]:
+        """What the validator has answered, by tokens."""
+        return dict(self._db.execute("SELECT tokens, measured_ms FROM measurements"))
 
-        Raises:
-            SearchError: If there is none yet.
-        """
-        rows = self._db.execute("SELECT * FROM evaluations ORDER BY reward DESC, 1, 2 LIMIT 1")
-        row = rows.fetchone()
-        if row is None:
-            raise SearchError(f"{self._path} holds no evaluation yet: run the search first.")
-        return Evaluation(*row)
+    def add_measurements(self, measured_ms: Mapping[str, float]) -> None:
+        """Keep what the validator has answered."""
+        self._db.executemany("INSERT INTO measurements VALUES (?, ?)", measured_ms.items())
 
     def write_validations(self, validations: Iterable[Validation]) -> None:
         """Add validations, replacing those of the same network."""
-        with self._db:
-            self._db.executemany(
-                "INSERT OR REPLACE INTO validations VALUES (?, ?, ?, ?, ?)",
-                map(astuple, validations),
-            )
+        self._db.executemany(
+            "INSERT OR REPLACE INTO validations VALUES (?, ?, ?, ?, ?, ?)",
+            [astuple(each) for each in validations],
+        )
 
     def validations(self) -> list[Validation]:
         """All validations, by round."""
         rows = self._db.execute("SELECT * FROM validations ORDER BY round, tokens")
         return [Validation(*row) for row in rows]
 
-    def write_update(self, record: UpdateRecord) -> None:
-        """Add one line of the log, replacing that of the same update."""
-        marks = ", ".join("?" for _ in fields(record))
-        with self._db:
-            self._db.execute(f"INSERT OR REPLACE INTO updates VALUES ({marks})", astuple(record))
+    def write_round(self, record: RoundRecord) -> None:
+        """Add one line of the log, replacing that of the same round."""
+        row = astuple(replace(record, log={}))[:-1]
+        log = json.dumps(dict(record.log))
+        self._db.execute(
+            "INSERT OR REPLACE INTO rounds VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*row, log)
+        )
 
-    def updates(self) -> list[UpdateRecord]:
+    def rounds(self) -> list[RoundRecord]:
         """The log in order."""
-        rows = self._db.execute("SELECT * FROM updates ORDER BY update_number")
-        return [UpdateRecord(*row) for row in rows]
+        rows = self._db.execute("SELECT * FROM rounds ORDER BY round")
+        names = [each.name for each in fields(RoundRecord)]
+        found = [dict(zip(names, row, strict=True)) for row in rows]
+        return [RoundRecord(**{**row, "log": json.loads(row["log"])}) for row in found]
 
-    def forget_updates_from(self, update_number: int) -> None:
-        """Drop evaluations and log of updates that were not finished; they are made anew."""
-        with self._db:
-            for table in ("evaluations", "updates"):
-                self._db.execute(f"DELETE FROM {table} WHERE update_number >= ?", (update_number,))
-
-
-def tokens_text(tokens: Sequence[int]) -> str:
-    """Tokens as they are stored."""
-    return ",".join(str(int(token)) for token in tokens)
+    def forget_rounds_from(self, number: int) -> None:
+        """Drop what was noted of rounds that are done anew; answers and measurements stay."""
+        for table in ("evaluations", "validations", "rounds"):
+            self._db.execute(f"DELETE FROM {table} WHERE round >= ?", (number,))
+        self._db.commit()
 
 
 class _Connection(sqlite3.Connection):
@@ -222,9 +194,13 @@ class _Connection(sqlite3.Connection):
         with self._errors():
             return super().executemany(*arguments)
 
-    def __exit__(self, *arguments: Any) -> Literal[False]:
+    def executescript(self, *arguments: Any) -> sqlite3.Cursor:
         with self._errors():
-            return super().__exit__(*arguments)
+            return super().executescript(*arguments)
+
+    def commit(self) -> None:
+        with self._errors():
+            super().commit()
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

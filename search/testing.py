@@ -6,7 +6,7 @@ a log of what they were asked, a line per network, that survives a killed proces
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mnaslat.architecture import Architecture
 from mnaslat.lowering import lower
+from mnaslat.search.accuracy import ChildResult
 from mnaslat.search.problem import Predictor, SearchProblem
 from mnaslat.space import SearchSpace, load_space
 
@@ -94,22 +95,39 @@ class LoggingValidator:
 
 
 class LoggingAccuracy:
-    """A smooth function of the choices; keeps a line per network in a file."""
+    """A smooth function of the choices; keeps a line per network in a file.
+
+    Args:
+        log: The file.
+        pause_s: Slept before each answer.
+        fails: Says why a network fails; empty where it does not.
+    """
 
     description = "a smooth function of the choices"
+    noise = 0.0
 
-    def __init__(self, log: Path | None = None, pause_s: float = 0.0) -> None:
-        self.log, self.pause_s = log, pause_s
+    def __init__(
+        self,
+        log: Path | None = None,
+        pause_s: float = 0.0,
+        fails: Callable[[Architecture], str] = lambda architecture: "",
+    ) -> None:
+        self.log, self.pause_s, self.fails = log, pause_s, fails
         self.n_networks = 0
 
-    def evaluate(self, architectures: Sequence[Architecture]) -> Floats:
-        """`smooth_accuracy` of each."""
-        self.n_networks += len(architectures)
-        if self.log is not None:
-            _append(self.log, [str(hash_of(each)) for each in architectures])
-        if self.pause_s:
-            time.sleep(self.pause_s)
-        return np.array([smooth_accuracy(each) for each in architectures])
+    def evaluate(
+        self, architectures: Sequence[Architecture], /
+    ) -> Iterator[tuple[int, ChildResult]]:
+        """`smooth_accuracy` of each, the last one first."""
+        for index, architecture in reversed(list(enumerate(architectures))):
+            self.n_networks += 1
+            if self.log is not None:
+                _append(self.log, [hash_of(architecture)])
+            if self.pause_s:
+                time.sleep(self.pause_s)
+            failure = self.fails(architecture)
+            accuracy = None if failure else smooth_accuracy(architecture)
+            yield index, ChildResult(accuracy=accuracy, cost_s=self.pause_s, failure=failure)
 
 
 def smooth_accuracy(architecture: Architecture) -> float:

@@ -1,153 +1,157 @@
 """Keeping the reward tied to the device: measure, re-calibrate, rescore.
 
 Predictors are wrong, and a search finds out where: it drifts to networks whose latency is predicted
-too low. So the best are measured now and then, the predictor learns from it, and every reward so
-far is computed anew.
+too low. So some are measured now and then, the predictor learns from it, and every reward so far is
+computed anew.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnaslat.architecture import Architecture
-from mnaslat.errors import SearchError
-from mnaslat.search.problem import CompilingPredictor, Predictor, SearchProblem
-from mnaslat.search.reward import RewardSettings, mnasnet_reward
-from mnaslat.search.store import SearchStore, Validation
-from mnaslat.space import SearchSpace, Tokens
-
-Floats = NDArray[np.float64]
+from mnaslat.search.candidates import (
+    Candidate,
+    best_unmeasured,
+    candidates_of,
+    least_certain,
+    worth_measuring,
+)
+from mnaslat.search.history import History
+from mnaslat.search.latencies import Latencies, checked_ms
+from mnaslat.search.problem import SearchProblem
+from mnaslat.search.records import Validation, tokens_row
+from mnaslat.search.settings import SearchSettings
+from mnaslat.search.store import SearchStore
+from mnaslat.space import Tokens
 
 
 class Calibration:
-    """The predictor of a run as it is after some round of validation."""
+    """The predictor of a run as it is after all validations in its store.
 
-    def __init__(self, problem: SearchProblem, reward: RewardSettings, store: SearchStore) -> None:
-        self._problem, self._reward, self._store = problem, reward, store
-        self._predict = _Predictions(problem.predictor, problem.space, self.architecture)
+    Attributes:
+        latencies: What it predicts now.
+        validations: What it has been shown.
+        history: Rescored whenever the predictor changes.
+    """
+
+    def __init__(
+        self, problem: SearchProblem, settings: SearchSettings, store: SearchStore
+    ) -> None:
+        self._problem, self._kind, self._store = problem, settings.latency, store
         self._architectures: dict[str, Architecture] = {}
-        self._predicted_ms: dict[str, float] = {}
+        self.validations = store.validations()
+        self.latencies = Latencies(problem.predictor, problem.space, self._kind)
+        self.history = History(problem.space, settings, self.latencies)
+        self.history.load(store.evaluations())
+        # A kill may have come after rewards were rescored for a validation that is redone now.
+        self._recalibrate()
 
     def architecture(self, tokens: str) -> Architecture:
         """The network of a row of tokens."""
         if tokens not in self._architectures:
-            row = [int(token) for token in tokens.split(",")]
-            self._architectures[tokens] = self._problem.space.decode(row)
+            self._architectures[tokens] = self._problem.space.decode(tokens_row(tokens))
         return self._architectures[tokens]
 
-    def predict_ms(self, rows: Sequence[str]) -> Floats:
-        """Latencies by the present predictor, shape ``(len(rows),)``.
+    def candidates(self) -> list[Candidate]:
+        """Every network that has an accuracy, with the measurements that are known."""
+        return candidates_of(self.history.evaluations(0), self.validations, self.architecture)
 
-        Raises:
-            SearchError: If a prediction is not a positive number.
-        """
-        new = [tokens for tokens in dict.fromkeys(rows) if tokens not in self._predicted_ms]
-        if new:
-            latency_ms = _checked_ms(self._predict(new), new, "predicted")
-            self._predicted_ms.update(zip(new, latency_ms.tolist(), strict=True))
-        return np.array([self._predicted_ms[tokens] for tokens in rows])
+    @property
+    def measures(self) -> bool:
+        """Whether there is something to measure with."""
+        return self._problem.validator is not None
 
-    def validated_until(self, round_number: int) -> list[Validation]:
-        """Validations of a round and of those before it."""
-        return [row for row in self._store.validations() if row.round <= round_number]
-
-    def validate(self, round_number: int, rows: Sequence[str]) -> None:
+    def validate(self, round_: int, candidates: Sequence[Candidate], why: Sequence[str]) -> None:
         """Measure networks, re-calibrate with all measurements so far, rescore the past.
 
-        What an interrupted run has measured already is not measured again.
+        What was measured before a run was interrupted is not measured again.
+
+        Args:
+            round_: After which this is done.
+            candidates: To be measured.
+            why: For each the reason.
 
         Raises:
             SearchError: If a measurement is not a positive number.
         """
-        assert self._problem.validator is not None
-        measured = {row.tokens for row in self._store.validations()}
-        missing = [tokens for tokens in rows if tokens not in measured]
-        if missing:
-            predicted_ms = self.predict_ms(missing).tolist()
-            architectures = [self.architecture(tokens) for tokens in missing]
-            results = self._problem.validator.measure(architectures)
-            measured_ms = _checked_ms(results, missing, "measured").tolist()
-            self._store.write_validations(
-                Validation(tokens, round_number, before, found)
-                for tokens, before, found in zip(missing, predicted_ms, measured_ms, strict=True)
-            )
-        self.set_round(round_number)
-        done = [row for row in self.validated_until(round_number) if row.round == round_number]
-        after_ms = self.predict_ms([row.tokens for row in done]).tolist()
-        self._store.write_validations(
+        if not candidates:
+            return
+        measured_ms = self._measured_ms(candidates)
+        before_ms = [each.predicted_ms for each in candidates]
+        rows = [
+            Validation(each.tokens, round_, before, measured_ms[each.tokens], np.nan, reason)
+            for each, before, reason in zip(candidates, before_ms, why, strict=True)
+        ]
+        # In the store's order: what the predictor learns must not depend on being interrupted.
+        self.validations += sorted(rows, key=lambda row: row.tokens)
+        self._recalibrate()
+        after_ms = self.latencies.predicted_ms(_rows(rows)).tolist()
+        done = [
             replace(row, predicted_after_ms=after)
-            for row, after in zip(done, after_ms, strict=True)
-        )
+            for row, after in zip(rows, after_ms, strict=True)
+        ]
+        self.validations[-len(done) :] = sorted(done, key=lambda row: row.tokens)
+        self._store.write_validations(done)
 
-    def set_round(self, round_number: int) -> None:
-        """Use the predictor as it is after a round, and rescore all evaluations with it."""
-        known = self.validated_until(round_number)
-        predictor = self._problem.predictor
-        self._predicted_ms.clear()
-        if known:
-            architectures = [self.architecture(row.tokens) for row in known]
-            measured_ms = np.array([row.measured_ms for row in known])
-            predictor = predictor.recalibrated(architectures, measured_ms)
-        self._predict = _Predictions(predictor, self._problem.space, self.architecture)
-        self._rescore()
+    def _measured_ms(self, candidates: Sequence[Candidate]) -> dict[str, float]:
+        assert self._problem.validator is not None
+        known = self._store.measured_ms()
+        missing = [each for each in candidates if each.tokens not in known]
+        if missing:
+            results = self._problem.validator.measure([each.architecture for each in missing])
+            texts = [each.tokens for each in missing]
+            rows = np.array([tokens_row(text) for text in texts])
+            fresh = dict(zip(texts, checked_ms(results, rows, "measured").tolist(), strict=True))
+            self._store.add_measurements(fresh)
+            self._store.commit()
+            known |= fresh
+        return known
 
-    def _rescore(self) -> None:
-        evaluations = self._store.evaluations()
-        predicted_ms = self.predict_ms([row.tokens for row in evaluations])
-        accuracies = [row.accuracy for row in evaluations]
-        rewards = mnasnet_reward(accuracies, predicted_ms, self._reward)
-        self._store.write_evaluations(
-            replace(row, predicted_ms=latency_ms, reward=reward)
-            for row, latency_ms, reward in zip(
-                evaluations, predicted_ms.tolist(), rewards.tolist(), strict=True
+    def _recalibrate(self) -> None:
+        """Predict as all validations so far teach, and rescore all evaluations."""
+        space, predictor = self._problem.space, self._problem.predictor
+        if self.validations:
+            predictor = predictor.recalibrated(
+                [space.decode(tokens_row(row.tokens)) for row in self.validations],
+                np.array([row.measured_ms for row in self.validations]),
             )
+        self.latencies = Latencies(predictor, space, self._kind)
+        self._store.write_evaluations(self.history.rescore(self.latencies))
+
+
+def validate_round(calibration: Calibration, settings: SearchSettings, round_: int) -> None:
+    """Measure the best and the least certain networks so far."""
+    candidates = calibration.candidates()
+    best = best_unmeasured(candidates, settings.validate_top, settings.targets_ms, settings.reward)
+    doubtful = least_certain(
+        candidates,
+        settings.validate_uncertain,
+        calibration.latencies,
+        [each.tokens for each in best],
+    )
+    why = ["best"] * len(best) + ["uncertain"] * len(doubtful)
+    calibration.validate(round_, [*best, *doubtful], why)
+
+
+def settle(calibration: Calibration, settings: SearchSettings, first_round: int) -> None:
+    """Measure until every answer is the most accurate measured network at or under its target."""
+    n_left = settings.n_final_validations if calibration.measures else 0
+    round_ = first_round
+    while n_left > 0:
+        wanted = worth_measuring(
+            calibration.candidates(),
+            settings.targets_ms,
+            settings.near_target,
+            min(settings.validate_top, n_left),
         )
+        if not wanted:
+            return
+        calibration.validate(round_, wanted, ["answer"] * len(wanted))
+        n_left -= len(wanted)
+        round_ += 1
 
 
-class _Predictions:
-    """One predictor's latencies of rows of tokens, compiled where it can be.
-
-    Compiled from the first question on: the way must not depend on how many networks a process asks
-    for, or a run that was interrupted would differ from an undisturbed one in the last digit.
-    """
-
-    def __init__(
-        self,
-        predictor: Predictor,
-        space: SearchSpace,
-        architecture: Callable[[str], Architecture],
-    ) -> None:
-        self._predictor, self._space, self._architecture = predictor, space, architecture
-
-    def __call__(self, rows: Sequence[str]) -> Floats:
-        if self._compiled is None:
-            return self._predictor.predict_ms([self._architecture(tokens) for tokens in rows])
-        return self._compiled(np.array([tokens.split(",") for tokens in rows]).astype(np.int64))
-
-    @cached_property
-    def _compiled(self) -> Callable[[Tokens], Floats] | None:
-        if not isinstance(self._predictor, CompilingPredictor):
-            return None
-        try:
-            return self._predictor.compile(self._space)
-        except ValueError:  # a user's space that cannot be tabulated can still be searched
-            return None
-
-
-def _checked_ms(latency_ms: Floats, rows: Sequence[str], how: str) -> Floats:
-    latency_ms = np.asarray(latency_ms, dtype=np.float64)
-    if latency_ms.shape != (len(rows),):
-        raise SearchError(
-            f"Expected {len(rows)} {how} latencies, got an array of shape {latency_ms.shape}."
-        )
-    good = (latency_ms > 0.0) & np.isfinite(latency_ms)
-    if not good.all():
-        index = int(np.argmin(good))
-        raise SearchError(
-            f"The {how} latency of network {rows[index]} is {latency_ms[index]} ms; it must be "
-            "positive and finite."
-        )
-    return latency_ms
+def _rows(validations: Sequence[Validation]) -> Tokens:
+    return np.array([tokens_row(row.tokens) for row in validations], dtype=np.int64)

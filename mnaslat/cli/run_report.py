@@ -1,6 +1,7 @@
 """What a report says about a search run."""
 
 import statistics
+from collections.abc import Sequence
 
 from mnaslat.cli.report_content import (
     calibration_points,
@@ -22,8 +23,10 @@ from mnaslat.cli.report_data import (
     Winner,
 )
 from mnaslat.cli.runs import Run
-from mnaslat.search.result import Candidate, choose_winner, front_of
-from mnaslat.search.store import UpdateRecord, Validation
+from mnaslat.search.candidates import Candidate, front_of
+from mnaslat.search.records import RoundRecord, Validation
+from mnaslat.search.result import Winner as FoundWinner
+from mnaslat.search.summary import winners_of
 
 _MAX_POINTS = 3000  # of the chart; a search may have evaluated many more
 
@@ -32,23 +35,23 @@ def run_page(run: Run) -> ReportPage:
     """The page of a run, finished or not."""
     folder = run.folder
     store = run.store()
-    validations, updates = store.validations(), store.updates()
+    validations, rounds = store.validations(), store.rounds()
     store.close()
     candidates = run.candidates()
     if not candidates:
         return ReportPage(
             title=f"Search {folder.name}", headline=("The search has evaluated nothing yet.",)
         )
-    target_ms = run.settings.reward.target_ms
-    winner = choose_winner(candidates, target_ms, measured_only=bool(validations))
+    winners = winners_of(candidates, run.settings.targets_ms, measured_only=bool(validations))
     predictor = run.predictor
     table = table_of(predictor)
     return ReportPage(
         title=f"Search {folder.name}",
-        headline=_headline(run, winner, validations),
+        headline=_headline(run, winners, validations),
         facts=(
             *configuration_facts(predictor.configuration),
-            ("Target", f"{target_ms:.3g} ms"),
+            ("Target", _targets(run)),
+            ("Searcher", run.settings.searcher),
             ("Reward", f"alpha {run.settings.reward.alpha:g}, beta {run.settings.reward.beta:g}"),
             ("Space", f"{run.settings.space} at {run.settings.resolution} px"),
             ("Accuracy", str(run.request["accuracy"])),
@@ -56,53 +59,65 @@ def run_page(run: Run) -> ReportPage:
             *predictor_facts(predictor),
             *made_facts(),
         ),
-        winners=(_winner(run, winner),),
+        winners=tuple(_winner(run, winner) for winner in winners),
         latency_points=(
             *calibration_points(predictor),
-            *(_validation_point(each) for each in validations),
+            *(_validation_point(each, before=True) for each in validations),
+            *(_validation_point(each, before=False) for each in validations),
         ),
-        front=_front(candidates, target_ms),
-        rewards=_rewards(updates, validations),
+        front=_front(candidates, run.settings.target_range_ms[1]),
+        rewards=_rewards(rounds, validations),
         table=TableSection(rows=()) if table is None else table_section(table),
         warnings=() if table is None else table_warnings(table),
     )
 
 
-def _headline(run: Run, winner: Candidate, validations: list[Validation]) -> tuple[str, ...]:
-    target_ms = run.settings.reward.target_ms
-    how = "predicted" if winner.measured_ms is None else "measured"
-    sentences = [
-        f"The best network found takes {winner.latency_ms:.3g} ms ({how}; the target is "
-        f"{target_ms:.3g} ms) at an accuracy of {winner.accuracy:.1%}."
-    ]
+def _targets(run: Run) -> str:
+    low, high = run.settings.target_range_ms
+    return f"{high:.3g} ms" if low == high else f"{low:.3g} to {high:.3g} ms"
+
+
+def _headline(
+    run: Run, winners: Sequence[FoundWinner], validations: list[Validation]
+) -> tuple[str, ...]:
+    sentences = []
+    for winner in dict.fromkeys((winners[0], winners[-1])):
+        found = winner.candidate
+        how = "predicted" if found.measured_ms is None else "measured"
+        sentences.append(
+            f"The best network found takes {found.latency_ms:.3g} ms ({how}; the target is "
+            f"{winner.target_ms:.3g} ms) at an accuracy of {found.accuracy:.1%}."
+        )
     if not run.finished:
         sentences.append("The search is not finished: the same command goes on with it.")
-    errors = [abs(each.predicted_ms / each.measured_ms - 1.0) for each in validations]
-    if errors:
+    if validations:
+        before = [abs(each.predicted_ms / each.measured_ms - 1.0) for each in validations]
+        after = [abs(each.predicted_after_ms / each.measured_ms - 1.0) for each in validations]
         sentences.append(
-            f"{len(errors)} candidates were measured on the device; predictions made before were "
-            f"off by {statistics.median(errors):.1%} (median)."
+            f"{len(validations)} candidates were measured on the device; predictions made before "
+            f"were off by {statistics.median(before):.1%}, those of the predictor that had learned "
+            f"from them by {statistics.median(after):.1%} (medians)."
         )
     return tuple(sentences)
 
 
-def _winner(run: Run, winner: Candidate) -> Winner:
-    path = run.folder / "winner.json"
+def _winner(run: Run, winner: FoundWinner) -> Winner:
+    path, found = run.folder / f"{winner.name}.json", winner.candidate
     return Winner(
-        name=f"Best at {run.settings.reward.target_ms:.3g} ms",
-        predicted_ms=winner.predicted_ms,
-        accuracy=winner.accuracy,
-        measured_ms=winner.measured_ms,
-        blocks=tuple(str(block) for block in winner.architecture.blocks),
-        command=f"mnaslat export {path} --format tflite --output winner.tflite",
+        name=f"Best at {winner.target_ms:.3g} ms",
+        predicted_ms=found.predicted_ms,
+        accuracy=found.accuracy,
+        measured_ms=found.measured_ms,
+        blocks=tuple(str(block) for block in found.architecture.blocks),
+        command=f"mnaslat export {path} --format tflite --output {winner.name}.tflite",
     )
 
 
-def _validation_point(validation: Validation) -> LatencyPoint:
+def _validation_point(validation: Validation, *, before: bool) -> LatencyPoint:
     return LatencyPoint(
-        label=f"measured after update {validation.round}",
-        group="validation, predicted before",
-        predicted_ms=validation.predicted_ms,
+        label=f"measured after round {validation.round} ({validation.why})",
+        group=f"validation, predicted {'before' if before else 'after re-calibration'}",
+        predicted_ms=validation.predicted_ms if before else validation.predicted_after_ms,
         measured_ms=validation.measured_ms,
     )
 
@@ -130,17 +145,17 @@ def _front(candidates: list[Candidate], target_ms: float) -> Front:
     )
 
 
-def _rewards(updates: list[UpdateRecord], validations: list[Validation]) -> RewardHistory:
-    last = max((each.update_number for each in updates), default=0)
+def _rewards(rounds: list[RoundRecord], validations: list[Validation]) -> RewardHistory:
+    last = max((each.round for each in rounds), default=0)
     return RewardHistory(
         points=tuple(
             RewardPoint(
-                update=each.update_number,
+                update=each.round,
                 mean_reward=each.mean_reward,
                 best_reward=each.best_reward,
-                entropy=each.entropy,
+                entropy=each.log.get("entropy"),
             )
-            for each in updates
+            for each in rounds
         ),
         validations=tuple(sorted({each.round for each in validations if each.round <= last})),
     )

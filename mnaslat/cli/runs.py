@@ -1,5 +1,6 @@
 """Search runs in a workspace: started, found again, read."""
 
+import contextlib
 import json
 import os
 import re
@@ -14,13 +15,18 @@ from mnaslat.architecture import Architecture
 from mnaslat.cli.predictors import WholePredictor, open_predictor
 from mnaslat.data.workspace import Workspace
 from mnaslat.errors import SearchError
-from mnaslat.search.result import Candidate, candidates_of
+from mnaslat.predictors import save_predictor
+from mnaslat.search.candidates import Candidate, candidates_of
+from mnaslat.search.latencies import Latencies
+from mnaslat.search.records import tokens_row
+from mnaslat.search.result import is_finished
 from mnaslat.search.reward import RewardSettings
 from mnaslat.search.settings import SearchSettings
 from mnaslat.search.store import SearchStore
+from mnaslat.search.targets import check_targets
 from mnaslat.space import SearchSpace, space_names
 
-_FORMAT = 1
+_FORMAT = 2  # 1: first published form; 2: options of several searchers
 
 
 @dataclass(frozen=True)
@@ -34,8 +40,8 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether the search has ended and written its result."""
-        return (self.folder / "result.json").exists()
+        """Whether the search has done all its samples and written its result."""
+        return is_finished(self.folder)
 
     @property
     def predictor_path(self) -> Path:
@@ -85,7 +91,7 @@ class Run:
 
     def _architecture(self, tokens: str) -> Architecture:
         try:
-            return self.space.decode([int(token) for token in tokens.split(",")])
+            return self.space.decode(tokens_row(tokens))
         except (ValueError, AttributeError) as error:
             raise SearchError(
                 f"The store of the run in {self.folder} is damaged: {error}"
@@ -138,11 +144,22 @@ def new_run(
         predictor: File that is copied into the run.
 
     Raises:
-        SearchError: If the folder holds a run already.
+        SearchError: If the folder holds a run already, or the target is out of reach.
     """
-    folder = _new_folder(workspace.runs, re.sub(r"[^\w-]", "_", name))
+    folder = _new_folder(workspace.runs, re.sub(r"[^\w-]", "_", name), request)
     run = Run(folder, request, settings, trusted_space=settings.space)
-    run.predictor_path.write_bytes(predictor.read_bytes())
+    if predictor.exists():
+        run.predictor_path.write_bytes(predictor.read_bytes())
+    else:  # one of those that come with the package, by its name
+        save_predictor(open_predictor(predictor), run.predictor_path)
+    try:  # before there is a run that could be gone on with
+        latencies = Latencies(run.predictor, run.space, settings.latency)
+        check_targets(settings.target_range_ms, latencies, run.space)
+    except SearchError:
+        run.predictor_path.unlink()
+        with contextlib.suppress(OSError):  # something else of the user's may be there
+            folder.rmdir()
+        raise
     content = {"format": _FORMAT, "request": dict(request), "settings": asdict(settings)}
     partial = folder / "run.json.partial"
     partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
@@ -150,13 +167,13 @@ def new_run(
     return run
 
 
-def _new_folder(runs: Path, name: str) -> Path:
+def _new_folder(runs: Path, name: str, request: Mapping[str, Any]) -> Path:
     runs.mkdir(parents=True, exist_ok=True)
     if name:
         folder = runs / name
         if (folder / "run.json").exists():
             raise SearchError(
-                f"There is a run in {folder} already, started with other options. Choose another "
+                f"There is a run in {folder} already{_difference(folder, request)}. Choose another "
                 "--run, or none."
             )
         folder.mkdir(exist_ok=True)
@@ -172,6 +189,19 @@ def _new_folder(runs: Path, name: str) -> Path:
     raise SearchError(f"Cannot make a new run folder in {runs}. Name one with --run.")
 
 
+def _difference(folder: Path, request: Mapping[str, Any]) -> str:
+    """How a request differs from that of a run in a folder."""
+    try:
+        known = _read(folder).request
+    except SearchError:
+        return ", of another version or damaged"
+    for name in sorted(known.keys() | request.keys()):
+        if known.get(name) != request.get(name):
+            was, now = known.get(name), request.get(name)
+            return f", started with another {name.replace('_', '-')} ({was}, not {now})"
+    return ", and it is finished"
+
+
 def _read(folder: Path) -> Run:
     path = folder / "run.json"
     try:
@@ -180,6 +210,8 @@ def _read(folder: Path) -> Run:
             raise ValueError(f"it has format {content['format']!r}, not {_FORMAT}")
         settings = dict(content["settings"])
         reward = RewardSettings(**settings.pop("reward"))
+        if settings.get("target_ms_range") is not None:
+            settings["target_ms_range"] = tuple(settings["target_ms_range"])
         return Run(folder, dict(content["request"]), SearchSettings(reward=reward, **settings))
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise SearchError(f"{folder} is not the folder of a search run: {error}.") from None

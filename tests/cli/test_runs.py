@@ -9,17 +9,20 @@ import pytest
 
 from mnaslat.cli.runs import unfinished_run
 from mnaslat.data.workspace import Workspace
-from mnaslat.search.store import Evaluation, SearchStore
+from mnaslat.search.records import Evaluation
+from mnaslat.search.store import SearchStore
 
 
 def _run_folder(folder: Path, **changes: Any) -> Path:
     reward = {"target_ms": 5.0, "alpha": 0.0, "beta": -1.0}
     settings = {"reward": reward, "space": "mnasnet", **changes}
     folder.mkdir(parents=True)
-    content = {"format": 1, "request": {"accuracy": "supernet"}, "settings": settings}
+    content = {"format": 2, "request": {"accuracy": "supernet"}, "settings": settings}
     (folder / "run.json").write_text(json.dumps(content))
     store = SearchStore(folder / "search.sqlite")
-    store.write_evaluations([Evaluation(1, 0, ",".join(["0"] * 42), 0.5, 5.0, 0.5)])
+    tokens = ",".join(["0"] * 42)
+    store.write_evaluations([Evaluation(1, 0, tokens, 5.0, 0.5, 5.0, 5.0, 0.5)])
+    store.commit()
     store.close()
     return folder
 
@@ -36,7 +39,7 @@ def test_reading_a_run_runs_no_code_that_it_names(cli: Any, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{}", b"[]", b'{"format": 1}', b'{"format": 2}', b"\xff", b"[" * 100_000]
+    "content", [b"", b"{}", b"[]", b'{"format": 1}', b'{"format": 3}', b"\xff", b"[" * 100_000]
 )
 def test_a_damaged_run_is_one_sentence_and_no_bar_to_a_new_one(
     cli: Any, tmp_path: Path, content: bytes
@@ -64,5 +67,9 @@ def test_only_an_unfinished_run_of_the_same_request_is_gone_on_with(tmp_path: Pa
     found = unfinished_run(workspace, request)
     assert found is not None and found.folder == folder
     assert unfinished_run(workspace, {"accuracy": "other"}) is None
-    (folder / "result.json").write_text("{}")
+    for ended in ("time", "stopped"):  # with a result, but not all samples done
+        (folder / "result.json").write_text(json.dumps({"ended": ended}))
+        found = unfinished_run(workspace, request)
+        assert found is not None and found.folder == folder
+    (folder / "result.json").write_text('{"ended": "samples"}')
     assert unfinished_run(workspace, request) is None

@@ -1,96 +1,82 @@
 """Accuracies come from where the user says, and what is wrong with them is said."""
 
+import math
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mnaslat.errors import SearchError
-from mnaslat.search.accuracy import FunctionAccuracy, TableAccuracy, accuracy_source
-from mnaslat.search.store import tokens_text
+from mnaslat.search.accuracy import (
+    ChildResult,
+    FunctionAccuracy,
+    accuracy_source,
+    checked_accuracy,
+)
 from mnaslat.space import load_space
 
 SPACE = load_space("mnasnet", resolution=32, n_classes=10)
-ROWS = SPACE.sample(3, np.random.default_rng(0))
-TEXTS = [tokens_text(row) for row in ROWS]
+NETWORKS = [SPACE.decode(row) for row in SPACE.sample(3, np.random.default_rng(0))]
 
 
-def table(folder: Path, *lines: str, header: str = "tokens,accuracy") -> Path:
-    path = folder / "table.csv"
-    path.write_text("\n".join([header, *lines]) + "\n")
-    return path
-
-
-def test_table_gives_back_what_stands_in_it(tmp_path: Path) -> None:
-    path = table(tmp_path, f'"{TEXTS[0]}",0.5', f'"{TEXTS[1]}",0.75')
-    source = accuracy_source(f"table:{path}", SPACE, folder=tmp_path)
-    networks = [SPACE.decode(ROWS[1]), SPACE.decode(ROWS[0])]
-    assert source.evaluate(networks).tolist() == [0.75, 0.5]
-    with pytest.raises(SearchError, match=f"no accuracy for the network {TEXTS[2]}. Add the row"):
-        source.evaluate([SPACE.decode(ROWS[2])])
-
-
-def test_description_of_a_table_changes_with_its_content(tmp_path: Path) -> None:
-    before = TableAccuracy(table(tmp_path, f'"{TEXTS[0]}",0.5'), SPACE).description
-    after = TableAccuracy(table(tmp_path, f'"{TEXTS[0]}",0.6'), SPACE).description
-    assert before != after
-
-
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        (f'"{TEXTS[0]}",75.2', r"row 2: accuracy is 75\.2, not a fraction.*Divide percentages"),
-        (f'"{TEXTS[0]}",-0.1', r"accuracy is -0\.1, not a fraction"),
-        (f'"{TEXTS[0]}",nan', "accuracy is nan, not a fraction"),
-        (f'"{TEXTS[0]}",', "accuracy is '', not a number"),
-        (f'"{TEXTS[0]}"', "expected the columns tokens and accuracy"),
-        (f"{TEXTS[0]},0.5", "row 2"),  # not quoted
-        ('"0,1",0.5', "needs 42 whole-number tokens"),
-        ('"a,b",0.5', "tokens 'a,b'"),
-        (f'"{TEXTS[0][:-1]}9",0.5', "must lie in"),
-        (f'"{TEXTS[0]}",0.5\n"{TEXTS[0]}",0.6', "row 3: the network .* is in the file twice"),
-    ],
-)
-def test_wrong_rows_are_named(tmp_path: Path, line: str, message: str) -> None:
-    with pytest.raises(SearchError, match=message):
-        TableAccuracy(table(tmp_path, line), SPACE)
-
-
-def test_files_that_are_no_table_are_named(tmp_path: Path) -> None:
-    with pytest.raises(SearchError, match="Cannot read accuracies from"):
-        TableAccuracy(tmp_path / "missing.csv", SPACE)
-    with pytest.raises(SearchError, match="has no rows"):
-        TableAccuracy(table(tmp_path), SPACE)
-    with pytest.raises(SearchError, match="expected the columns"):
-        TableAccuracy(table(tmp_path, "1,0.5", header="network,accuracy"), SPACE)
-    binary = tmp_path / "binary.csv"
-    binary.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(SearchError, match="Cannot read"):
-        TableAccuracy(binary, SPACE)
-
-
-def test_function_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def my_accuracy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A module of the user's."""
     (tmp_path / "my_accuracy.py").write_text(
         "def good(architecture):\n    return architecture.n_classes / 40\n"
         "def percent(architecture):\n    return 75.0\n"
         "def nothing(architecture):\n    return None\n"
+        "def diverges(architecture):\n    return float('nan')\n"
+        "n_calls = 0\n"
+        "def fails_once(architecture):\n"
+        "    global n_calls\n"
+        "    n_calls += 1\n"
+        "    if n_calls == 2:\n        raise ValueError('it\\nburst')\n"
+        "    return 0.5\n"
     )
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    network = SPACE.decode(ROWS[0])
+    yield
+    sys.modules.pop("my_accuracy", None)
+
+
+def test_function_of_the_user(my_accuracy: None, tmp_path: Path) -> None:
     source = accuracy_source("my_accuracy:good", SPACE, folder=tmp_path)
-    assert source.evaluate([network]).tolist() == [0.25]
+    ((index, child),) = source.evaluate(NETWORKS[:1])
+    assert (index, child.accuracy, child.failure) == (0, 0.25, "")
+    assert child.cost_s >= 0.0
+    assert math.isnan(source.noise)
     with pytest.raises(SearchError, match="my_accuracy:percent's accuracy is 75.0.*by 100"):
-        FunctionAccuracy("my_accuracy:percent").evaluate([network])
+        list(FunctionAccuracy("my_accuracy:percent").evaluate(NETWORKS))
     with pytest.raises(SearchError, match="is None, not a number"):
-        FunctionAccuracy("my_accuracy:nothing").evaluate([network])
+        list(FunctionAccuracy("my_accuracy:nothing").evaluate(NETWORKS))
     with pytest.raises(SearchError, match="has no function 'other'"):
         FunctionAccuracy("my_accuracy:other")
     with pytest.raises(SearchError, match="Cannot import 'no_such_module'"):
         FunctionAccuracy("no_such_module:f")
 
 
+def test_a_function_may_fail_for_one_network(my_accuracy: None) -> None:
+    children = dict(FunctionAccuracy("my_accuracy:fails_once").evaluate(NETWORKS))
+    assert [children[index].accuracy for index in range(3)] == [0.5, None, 0.5]
+    assert children[1].failure == "my_accuracy:fails_once raised ValueError: it burst"
+    ((_, child),) = FunctionAccuracy("my_accuracy:diverges").evaluate(NETWORKS[:1])
+    assert child.accuracy is None and child.failure == "my_accuracy:diverges returned nan"
+
+
+def test_a_failed_child_says_why() -> None:
+    with pytest.raises(ValueError, match="needs a failure"):
+        ChildResult(accuracy=None)
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.01, math.nan, math.inf, "much", None])
+def test_what_is_no_fraction_is_refused(value: object) -> None:
+    with pytest.raises(SearchError, match="The accuracy is .*raction in"):
+        checked_accuracy(value, "The accuracy")
+
+
 def test_unknown_source_says_what_can_be_given(tmp_path: Path) -> None:
-    for text in ("proxy", "table:", ":f", "module:"):
-        with pytest.raises(SearchError, match="Expected supernet, table:FILE"):
+    for text in ("best", "table:", "table-surrogate:", ":f", "module:", "proxy:"):
+        with pytest.raises(SearchError, match="Expected proxy, .*table:FILE.csv"):
             accuracy_source(text, SPACE, folder=tmp_path)

@@ -1,0 +1,103 @@
+"""Searches of the judges' spaces, each kept on disk so that an interrupted benchmark goes on."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+from _judges import load_judge
+from numpy.typing import NDArray
+
+import mnaslat.search
+from mnaslat.search.run import Search
+from mnaslat.search.settings import SearchSettings
+from mnaslat.search.store import SearchStore
+from mnaslat.space import Tokens
+
+_KEPT = Path(__file__).resolve().parents[1] / "bench-workspace" / "search"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One search.
+
+    Attributes:
+        judge: Of the accuracies and latencies.
+        task: ``soft``, ``p20`` or ``p50``; ``front`` searches the whole range of targets.
+        n: Evaluations.
+        seed: Of the search.
+        searcher: By the name of ``mnaslat search --searcher``.
+        preset: Of the controller.
+        surrogate: Whether a model of the accuracies helps.
+    """
+
+    judge: str
+    task: str
+    n: int
+    seed: int
+    searcher: str = "ppo"
+    preset: str = "fast"
+    surrogate: bool = True
+
+
+def run_trials(trials: Sequence[Trial]) -> list[Tokens]:
+    """The networks that each proposed, in order; one process a core."""
+    missing = [trial for trial in trials if not _file(trial).exists()]
+    for name in dict.fromkeys(trial.judge for trial in missing):
+        load_judge(name)  # fails here rather than in a worker
+    n_workers = min(len(missing), os.cpu_count() or 1)
+    if missing:
+        with ProcessPoolExecutor(n_workers, mp_context=get_context("spawn")) as workers:
+            for number, trial in enumerate(workers.map(_run, missing), start=1):
+                print(f"  {number}/{len(missing)} {trial}", flush=True)
+    return [np.asarray(np.load(_file(trial), allow_pickle=False)) for trial in trials]
+
+
+def _run(trial: Trial) -> Trial:
+    torch.set_num_threads(1)
+    judge = load_judge(trial.judge)
+    in_range = trial.task == "front"
+    settings = SearchSettings(
+        reward=judge.reward_settings("p50" if in_range else trial.task),
+        target_ms_range=judge.range_ms if in_range else None,
+        space=judge.space.name,
+        n_samples=trial.n,
+        seed=trial.seed,
+        searcher=trial.searcher,
+        preset=trial.preset,
+        surrogate=trial.surrogate,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        with Search(judge.problem(), settings, Path(folder) / "run") as search:
+            search.run()
+        store = SearchStore(Path(folder) / "run" / "search.sqlite")
+        try:
+            rows = [evaluation.tokens.split(",") for evaluation in store.evaluations()]
+        finally:
+            store.close()
+    tokens: NDArray[np.int64] = np.array(rows).astype(np.int64)
+    file = _file(trial)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(f"{file.stem}.{os.getpid()}.npy")
+    np.save(partial, tokens, allow_pickle=False)
+    partial.replace(file)
+    return trial
+
+
+def _file(trial: Trial) -> Path:
+    """Another one as soon as the trial, the judge or the search's code is another."""
+    told = json.dumps([asdict(trial), load_judge(trial.judge).digest, _code_digest()])
+    return _KEPT / f"{hashlib.sha256(told.encode()).hexdigest()[:24]}.npy"
+
+
+def _code_digest() -> str:
+    folder = Path(mnaslat.search.__file__).parent
+    texts = [file.read_bytes() for file in sorted(folder.glob("*.py"))]
+    return hashlib.sha256(b"\0".join(texts)).hexdigest()

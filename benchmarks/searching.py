@@ -1,0 +1,135 @@
+"""How near searches come to the best networks known, on accuracies that were really trained.
+
+Regret: how far the best network found so far is below the best known reward, in per cent of it.
+Gap: what a search's front lacks of the best known front's area, in per cent. Every proposed network
+counts as an evaluation. Reads ``shared/data`` beside the checkout; without it, nothing is written.
+Finished searches stay in ``bench-workspace`` while neither the judges nor the search's code change.
+"""
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean, stdev
+
+import numpy as np
+from _best_known import best_known, hypervolume_gap
+from _judges import data_folder, load_judge, regrets
+from _results import Result, write_results
+from _trials import Trial, run_trials
+
+# Settings were chosen with others (docs/decisions.md).
+SEEDS = tuple(range(30, 40))
+_PEERS = ("random", "evolution", "optuna-nsga2", "optuna-tpe")
+_SLOW = "optuna-tpe"  # its time grows with the square of the evaluations
+_SLOW_BUDGET = 2000
+
+
+def assisted() -> list[Result]:
+    """The default: PPO, with a model of the accuracies beside it."""
+    results = []
+    for judge, task, goals in (
+        ("anb", "soft", {250: 1.5, 500: 0.6, 1000: 0.3, 2000: 0.2}),
+        ("anb", "p20", {500: 1.0, 2000: 0.4, 8000: 0.1}),
+        ("anb", "p50", {500: 1.0, 2000: 0.4, 8000: 0.1}),
+        ("macro", "p20", {250: 0.03, 500: 0.01}),
+        ("macro", "p50", {250: 0.03, 500: 0.01}),
+        ("anb-trees", "soft", {250: 1.5, 500: 0.6, 1000: 0.3, 2000: 0.2}),
+    ):
+        results += _regrets("default", judge, task, goals, {})
+    return results
+
+
+def alone() -> list[Result]:
+    """PPO without a model; the paper's settings beside it."""
+    results = []
+    for preset in ("fast", "paper"):
+        for task, n, goal in (("soft", 2000, 0.35), ("p20", 8000, 0.2), ("p50", 8000, 0.2)):
+            options = {"preset": preset, "surrogate": False}
+            results += _regrets(f"PPO alone, {preset}", "anb", task, {n: goal}, options)
+    return results
+
+
+def peers() -> list[Result]:
+    """Other searchers on the same problems; the goal is the default's figure beside theirs."""
+    results = []
+    for task, budgets in (("soft", (250, 500, 1000, 2000)), *_HARD):
+        ours = _at(_trials("anb", task, max(budgets), {}), budgets)
+        for searcher in _PEERS:
+            kept = [n for n in budgets if searcher != _SLOW or n <= _SLOW_BUDGET]
+            theirs = _at(_trials("anb", task, max(kept), {"searcher": searcher}), kept)
+            for place, n in enumerate(kept):
+                found = [each[place] for each in theirs]
+                default = fmean(each[budgets.index(n)] for each in ours)
+                note = f"+-{stdev(found):.2g}; goal: not below the default's"
+                task_name = f"{searcher}, anb {task}, {n:,} evaluations"
+                results.append(
+                    Result(task_name, "regret, %", fmean(found), default, "higher", SEEDS, note)
+                )
+    return results
+
+
+_HARD = (("p20", (500, 2000, 8000)), ("p50", (500, 2000, 8000)))
+
+
+def fronts() -> list[Result]:
+    """One search for a whole range of targets."""
+    results = []
+    for name, goal in (("anb", 2.5), ("macro", 0.02), ("anb-trees", 2.5)):
+        judge = load_judge(name)
+        known = best_known(judge)
+        trials = [Trial(judge=name, task="front", n=2000, seed=seed) for seed in SEEDS]
+        gaps = [hypervolume_gap(judge, known, tokens) for tokens in run_trials(trials)]
+        low, high = judge.range_ms
+        note = f"+-{stdev(gaps):.2g}; targets {low:.3g} to {high:.3g}"
+        task = f"front in one run, {name}, 2,000 evaluations"
+        results.append(Result(task, "hypervolume gap, %", fmean(gaps), goal, "lower", SEEDS, note))
+    return results
+
+
+def _regrets(
+    who: str, judge: str, task: str, goals: dict[int, float], options: Mapping[str, object]
+) -> list[Result]:
+    budgets = list(goals)
+    found = _at(_trials(judge, task, max(budgets), options), budgets)
+    results = []
+    for place, n in enumerate(budgets):
+        column = [each[place] for each in found]
+        note = f"+-{stdev(column):.2g}; worst {max(column):.2g}"
+        results.append(
+            Result(f"{who}, {judge} {task}, {n:,} evaluations", "regret, %", fmean(column),
+                   goals[n], "lower", SEEDS, note)
+        )  # fmt: skip
+    return results
+
+
+def _trials(judge: str, task: str, n: int, options: Mapping[str, object]) -> list[Trial]:
+    return [
+        Trial(judge=judge, task=task, n=n, seed=seed, **options)  # type: ignore[arg-type]
+        for seed in SEEDS
+    ]
+
+
+def _at(trials: Sequence[Trial], budgets: Sequence[int]) -> list[list[float]]:
+    """Regrets of each trial at each budget."""
+    judge = load_judge(trials[0].judge)
+    best = best_known(judge).reward[trials[0].task]
+    return [
+        regrets(best, np.asarray(judge.rewards(tokens, trials[0].task)), budgets)
+        for tokens in run_trials(trials)
+    ]
+
+
+def main() -> None:
+    """Run everything and write the results."""
+    if not data_folder().is_dir():
+        print(f"No data in {data_folder()}; benchmarks/results/search.* stay as they are.")
+        return
+    results = []
+    for part in (fronts, alone, assisted, peers):
+        found = part()
+        for result in found:
+            print(f"{result.task}: {result.value:.4g} (goal {result.goal:.4g})", flush=True)
+        results += found
+    write_results("search", results)
+
+
+if __name__ == "__main__":
+    main()

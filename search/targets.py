@@ -1,0 +1,99 @@
+"""The latency wanted: one target, or a range of which every episode draws its own."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnaslat.errors import SearchError
+from mnaslat.search.latencies import Latencies
+from mnaslat.space import SearchSpace, Tokens
+
+Floats = NDArray[np.float64]
+TargetRange = tuple[float, float]
+
+_BLOCK = 20  # episodes whose targets are spread evenly
+_N_PROBES = 64  # random networks: if the target lies among them there is nothing to look for
+_N_STARTS = 3
+_MAX_SWEEPS = 4
+
+
+def episode_targets_ms(range_ms: TargetRange, seed: int, first: int, n: int) -> Floats:
+    """Targets of the episodes ``first`` .. ``first + n``, log-uniform in the range, shape ``(n,)``.
+
+    Every twenty episodes in a row have one in each twentieth of the range, in random order. An
+    episode's target depends on the seed and its number alone.
+    """
+    low, high = range_ms
+    if low == high:
+        return np.full(n, low)
+    blocks = range(first // _BLOCK, (first + n - 1) // _BLOCK + 1)
+    draws = np.concatenate([_block_draws(seed, block) for block in blocks] or [np.empty(0)])
+    begin = first - _BLOCK * blocks.start
+    return np.asarray(low * (high / low) ** draws[begin : begin + n])
+
+
+def _block_draws(seed: int, block: int) -> Floats:
+    rng = np.random.default_rng([seed, 1, block])
+    return np.asarray((rng.permutation(_BLOCK) + rng.random(_BLOCK)) / _BLOCK)
+
+
+def spaced_targets_ms(range_ms: TargetRange, n: int) -> tuple[float, ...]:
+    """Targets of the answer: ``n`` from end to end in equal ratios, or the one target."""
+    low, high = range_ms
+    if low == high:
+        return (low,)
+    between = np.geomspace(low, high, n)[1:-1].tolist()
+    return (low, *between, high)
+
+
+def check_targets(range_ms: TargetRange, latencies: Latencies, space: SearchSpace) -> str:
+    """See that the space can reach a target or range; returns a note about it, mostly empty.
+
+    Raises:
+        SearchError: If no network is as fast as the (lower) target, by the predictor; says what
+            the space can reach.
+    """
+    low, high = range_ms
+    probes_ms = latencies.reward_ms(space.sample(_N_PROBES, np.random.default_rng(0)))
+    if probes_ms.min() <= low and high <= probes_ms.max():
+        return ""
+    fastest_ms, slowest_ms = reachable_ms(latencies, space)
+    reach = f"{fastest_ms:.3g} to {slowest_ms:.3g} ms"
+    if low < fastest_ms:
+        raise SearchError(
+            f"No network of space {space.name} is as fast as {low:.3g} ms: by the predictor it "
+            f"reaches from {reach}. Choose a target in between, or a smaller --width or "
+            "--resolution."
+        )
+    if high > slowest_ms:
+        return (
+            f"Every network of space {space.name} is faster than {high:.3g} ms (by the predictor "
+            f"it reaches from {reach}): that target rules nothing out."
+        )
+    return ""
+
+
+def reachable_ms(latencies: Latencies, space: SearchSpace) -> TargetRange:
+    """Latency of about the fastest and the slowest network.
+
+    Coordinate descent from random networks: exact where every decision does the same to the latency
+    whatever the others are, and near it where they interact.
+    """
+    starts = space.sample(_N_STARTS, np.random.default_rng(0))
+    fastest = min(_descend(row, latencies, space, 1.0) for row in starts)
+    slowest = -min(_descend(row, latencies, space, -1.0) for row in starts)
+    return fastest, slowest
+
+
+def _descend(start: Tokens, latencies: Latencies, space: SearchSpace, sign: float) -> float:
+    row, best = start.copy(), np.inf
+    for _ in range(_MAX_SWEEPS):
+        before = best
+        for position, n_choices in enumerate(space.n_choices):
+            tried = np.repeat(row[None], n_choices, axis=0)
+            tried[:, position] = np.arange(n_choices)
+            values = sign * latencies.reward_ms(tried)
+            row = tried[int(values.argmin())]
+            best = float(values.min())
+        if best >= before:
+            break
+    return best

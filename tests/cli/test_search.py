@@ -1,0 +1,103 @@
+"""The search command: what it refuses, how it ends, and what it says then."""
+
+import json
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mnaslat.search.artifacts import load_winner
+
+# A phone's predictor that comes with the package: nothing has to be measured.
+OPTIONS = (
+    "--predictor", "pixel4-cpu1-fp32", "--validate-every", "0", "--accuracy",
+    "small_space:accuracy", "--searcher", "random",
+)  # fmt: skip
+
+
+def arguments(cli: Any, workspace: Path, *more: str) -> tuple[str, ...]:
+    return ("search", *cli.small, *OPTIONS, "--workspace", str(workspace), *more)
+
+
+def test_a_target_out_of_reach_is_refused_before_there_is_a_run(cli: Any, tmp_path: Path) -> None:
+    refused = cli.run(*arguments(cli, tmp_path, "--target-ms", "0.001"), status=1)
+    assert re.search(r"by the predictor it reaches from [0-9.]+ to [0-9.]+ ms", refused.stderr)
+    assert not list((tmp_path / "runs").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--target-ms", "9:5"), "lower target of a range comes first"),
+        (("--target-ms", "1:2:3"), "is no target"),
+        (("--target-ms", "fast"), "is no target"),
+        (("--target-ms", "5:9", "--reward", "soft"), "a target steers nothing"),
+        (("--searcher", "hill-climbing"), "is not a searcher"),
+        (("--latency", "lower"), "is not a kind of latency"),
+        (("--max-time", "long"), "is not a duration"),
+    ],
+)
+def test_wrong_options_are_usage_errors(cli: Any, options: tuple[str, ...], message: str) -> None:
+    error = cli.run("search", *options, status=2).stderr
+    assert message in " ".join(re.sub(r"[│╭╮╰╯─]", " ", error).split())
+
+
+def test_a_range_of_targets_and_the_command_that_repeats_it(cli: Any, tmp_path: Path) -> None:
+    first = arguments(cli, tmp_path, "--samples", "60", "--max-time", "1m", "--run", "a")
+    reach = cli.run(*first, "--target-ms", "0.001", status=1).stderr
+    low, high = map(float, re.findall(r"([0-9.]+) to ([0-9.]+) ms", reach)[0])
+    targets = f"{low + 0.3 * (high - low):.4g}:{low + 0.8 * (high - low):.4g}"
+    found = cli.json(*first, "--target-ms", targets)
+    folder = Path(found["run"])
+    assert len(found["winners"]) == 9 and found["ended"] == "samples"
+    for winner in found["winners"]:
+        assert winner["meets_target"]
+        assert all((folder / name).exists() for name in winner["files"])
+    load_winner(folder / found["winners"][0]["files"][-1])
+    words = found["command"].split()
+    assert words[:2] == ["mnaslat", "search"]
+    again = cli.json(*words[1:], "--workspace", str(tmp_path))
+    assert again["run"] != found["run"]
+    assert again["front"] == found["front"] and again["winners"] == found["winners"]
+    refused = cli.run(*first, "--target-ms", targets, "--seed", "5", status=1).stderr
+    assert "already, started with another seed (0, not 5)" in refused
+    report = tmp_path / "report.html"
+    cli.run("report", str(folder), *cli.small[:2], "--workspace", str(tmp_path), "-o", str(report))
+    assert report.read_text().count("Best at ") >= 9
+
+
+def test_time_and_ctrl_c_end_it_with_its_networks_and_the_same_command_goes_on(
+    cli: Any, tmp_path: Path
+) -> None:
+    command = arguments(cli, tmp_path, "--samples", "20000")
+    ended = cli.run(*command, "--max-time", "500ms")
+    assert "The Pareto front" in ended.stdout
+    assert "Time is over after" in ended.stderr and "Run the same command again" in ended.stderr
+    child = subprocess.Popen(
+        cli.command(*command, "--json"),
+        env=cli.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stderr is not None
+    while not child.stderr.readline().startswith("Accuracy:"):
+        assert child.poll() is None
+    time.sleep(2.0)
+    child.send_signal(signal.SIGINT)
+    stdout, stderr = child.communicate(timeout=60)
+    assert child.returncode == 130, stderr
+    assert "Stopped after" in stderr and "Traceback" not in stderr
+    found = json.loads(stdout)
+    assert found["ended"] == "stopped" and found["winner"]["blocks"]
+    assert len(list((tmp_path / "runs").iterdir())) == 1
+
+
+def test_a_function_that_always_raises_is_one_sentence(cli: Any, tmp_path: Path) -> None:
+    command = arguments(cli, tmp_path, "--accuracy", "small_space:small")  # takes three arguments
+    error = cli.run(*command, status=1).stderr
+    assert "All 20 networks of a round failed" in error and "raised TypeError" in error

@@ -1,0 +1,130 @@
+"""Searches that take a fraction of a second, and what is left of them in their folders."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnaslat.architecture import Architecture
+from mnaslat.search.accuracy import ChildResult
+from mnaslat.search.problem import SearchProblem
+from mnaslat.search.reward import RewardSettings
+from mnaslat.search.settings import SearchSettings
+from mnaslat.search.store import SearchStore
+from mnaslat.space import SearchSpace, Tokens, load_space
+
+Floats = NDArray[np.float64]
+
+SPACE = load_space("accel-nasbench", resolution=32, n_classes=10)
+_COST_MS = np.linspace(0.1, 1.1, len(SPACE.n_choices))
+_WORTH = np.linspace(1.5, 0.5, len(SPACE.n_choices))
+
+TOY = SearchSettings(
+    reward=RewardSettings.hard(16.0),
+    space="accel-nasbench",
+    resolution=32,
+    n_classes=10,
+    n_samples=60,
+    validate_every=1,
+    validate_top=2,
+    validate_uncertain=1,
+    n_final_validations=6,
+)
+
+
+def toy_ms(tokens: Tokens) -> Floats:
+    """The true latency of rows: a sum over the decisions, from 3 ms to 28.9 ms."""
+    return np.asarray(3.0 + (tokens * _COST_MS).sum(1))  # a row is the same in any batch
+
+
+def toy_accuracy(tokens: Tokens) -> float:
+    """Higher for dearer choices, with some of the decisions worth more than others."""
+    return float(0.5 + 0.4 * np.tanh((tokens * _WORTH).sum() / 30.0))
+
+
+class ToyPredictor:
+    """Off by a factor that measurements tell it; can be compiled."""
+
+    def __init__(self, factor: float = 0.9) -> None:
+        self.factor = factor
+
+    def predict_ms(self, architectures: Sequence[Architecture], /) -> Floats:
+        """Latencies of networks."""
+        return self.factor * toy_ms(_tokens(architectures))
+
+    def compile(self, space: SearchSpace, /) -> Callable[[Tokens], Floats]:
+        """Latencies of rows."""
+        return lambda tokens: self.factor * toy_ms(tokens)
+
+    def recalibrated(
+        self, architectures: Sequence[Architecture], measured_ms: Floats, /
+    ) -> "ToyPredictor":
+        """With the mean factor of these."""
+        return ToyPredictor(float(np.mean(measured_ms / toy_ms(_tokens(architectures)))))
+
+
+class ToyAccuracy:
+    """`toy_accuracy`; remembers what it was asked, and some networks fail."""
+
+    description = "a sum over the decisions"
+    noise = 0.0
+
+    def __init__(self, fails: Callable[[Tokens], bool] = lambda tokens: False) -> None:
+        self.fails = fails
+        self.asked: list[str] = []
+
+    def evaluate(
+        self, architectures: Sequence[Architecture], /
+    ) -> Iterator[tuple[int, ChildResult]]:
+        """One after the other."""
+        for index, row in enumerate(_tokens(architectures)):
+            self.asked.append(str(row.tolist()))
+            if self.fails(row):
+                yield index, ChildResult(accuracy=None, failure="it diverged")
+            else:
+                yield index, ChildResult(accuracy=toy_accuracy(row))
+
+
+class ToyValidator:
+    """Measures `toy_ms`."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def measure(self, architectures: Sequence[Architecture], /) -> Floats:
+        """Latencies of networks."""
+        rows = _tokens(architectures)
+        self.asked += [str(row.tolist()) for row in rows]
+        return toy_ms(rows)
+
+
+def toy_problem(
+    accuracy: ToyAccuracy | None = None, validator: ToyValidator | None = None
+) -> SearchProblem:
+    """The toy with these parts."""
+    return SearchProblem(
+        space=SPACE,
+        accuracy=accuracy or ToyAccuracy(),
+        predictor=ToyPredictor(),
+        validator=validator,
+    )
+
+
+def contents(folder: Path) -> dict[str, list[object]]:
+    """All that a run has in its store but the times."""
+    store = SearchStore(folder / "search.sqlite")
+    try:
+        log = [replace(record, searcher_s=0.0, seconds=0.0, n_new=0) for record in store.rounds()]
+        return {
+            "evaluations": list(store.evaluations()),
+            "validations": list(store.validations()),
+            "rounds": list(log),
+        }
+    finally:
+        store.close()
+
+
+def _tokens(architectures: Sequence[Architecture]) -> Tokens:
+    return np.array([SPACE.encode(architecture) for architecture in architectures])
