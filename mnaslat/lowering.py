@@ -17,6 +17,8 @@ def lower(architecture: Architecture, precision: Precision = "fp32") -> Graph:
     ]
     places = ["stem"]
     for number, block in enumerate(architecture.blocks, start=1):
+        if block.n_layers == 0:  # left out; those after it keep their numbers
+            continue
         first, repeated = _lower_block(
             layers[-1].output_shape, block.first, architecture.activation, block.n_layers > 1
         )
