@@ -119,7 +119,12 @@ def new_searcher(n_choices: Tokens, settings: "SearchSettings") -> Searcher:
         from mnaslat.search.optuna_searchers import OptunaSearcher
 
         return OptunaSearcher(settings.searcher.removeprefix("optuna-"), seed=settings.seed)
+    low_ms, high_ms = settings.target_range_ms
+    # The paper has no model; over a range the controller alone is as good (docs/decisions.md).
+    if settings.surrogate and settings.preset == "fast" and low_ms == high_ms:
+        from mnaslat.search.assisted_searcher import AssistedSearcher
+
+        return AssistedSearcher(n_choices, seed=settings.seed)
     from mnaslat.search.ppo_searcher import PPOSearcher
 
-    low_ms, high_ms = settings.target_range_ms
     return PPOSearcher(n_choices, settings.preset, seed=settings.seed, in_range=low_ms < high_ms)

@@ -1,0 +1,164 @@
+"""The default searcher: a controller that learns from a model's guesses."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from mnaslat.search.assisted_searcher import AssistedSearcher, AssistedSettings
+from mnaslat.search.baselines import RandomSearcher
+from mnaslat.search.history import rewards_of
+from mnaslat.search.ppo_searcher import PPOSearcher
+from mnaslat.search.reward import RewardSettings
+from mnaslat.search.searcher import Searcher, Seen
+from mnaslat.search.settings import SearchSettings
+from mnaslat.space import Tokens
+from tests.search.toy_runs import SPACE, toy_accuracy, toy_ms
+
+Floats = NDArray[np.float64]
+HARD, SOFT = RewardSettings.hard(16.0), RewardSettings.soft(16.0)
+SMALL = AssistedSettings(n_leg=40, n_start=10, n_updates=2, n_samples=50)
+
+
+def seen_of(
+    tokens: Tokens, reward: RewardSettings, failed: Callable[[Tokens], bool] | None = None
+) -> Seen:
+    accuracy = np.array([toy_accuracy(row) for row in tokens])
+    if failed is not None:
+        accuracy = np.where([failed(row) for row in tokens], np.nan, accuracy)
+    latency_ms, target_ms = toy_ms(tokens), np.full(len(tokens), reward.target_ms)
+
+    def reward_of(accuracy: Floats, latency_ms: Floats, target_ms: Floats) -> Floats:
+        return rewards_of(accuracy, latency_ms, target_ms, reward)
+
+    return Seen(
+        n_choices=SPACE.n_choices,
+        tokens=tokens,
+        accuracy=accuracy,
+        latency_ms=latency_ms,
+        target_ms=target_ms,
+        reward=reward_of(accuracy, latency_ms, target_ms),
+        target_range_ms=(reward.target_ms, reward.target_ms),
+        latency_of=toy_ms,
+        reward_of=reward_of,
+        next_target_ms=lambda n: np.full(n, reward.target_ms),
+        networks_of=lambda rows: [SPACE.decode(row) for row in rows],
+        n_total=400,
+    )
+
+
+def run(
+    searcher: Searcher,
+    n: int,
+    tokens: Tokens | None = None,
+    reward: RewardSettings = HARD,
+    failed: Callable[[Tokens], bool] | None = None,
+) -> Seen:
+    tokens = np.empty((0, len(SPACE.n_choices)), dtype=np.int64) if tokens is None else tokens
+    while len(tokens) < n:
+        seen = seen_of(tokens, reward, failed)
+        rows = searcher.propose(seen, min(20 - len(tokens) % 20, n - len(tokens)))
+        first, tokens = len(tokens), np.concatenate((tokens, rows))
+        searcher.learn(seen_of(tokens, reward, failed), first)
+    return seen_of(tokens, reward, failed)
+
+
+@pytest.mark.parametrize("reward", [HARD, SOFT], ids=["hard", "soft"])
+def test_with_few_evaluations_it_finds_more_than_the_controller_alone(
+    reward: RewardSettings,
+) -> None:
+    n = 100
+    found = run(AssistedSearcher(SPACE.n_choices, seed=0), n, reward=reward).reward.max()
+    alone = run(PPOSearcher(SPACE.n_choices, "fast", seed=0), n, reward=reward).reward.max()
+    random = run(RandomSearcher(seed=0), n, reward=reward).reward.max()
+    assert found > alone
+    assert found > random
+
+
+def test_no_network_is_proposed_twice() -> None:
+    seen = run(AssistedSearcher(SPACE.n_choices, seed=1, settings=SMALL), 100)
+    assert len({SPACE.decode(row) for row in seen.tokens}) == 100
+
+
+def test_legs_start_from_random_networks_that_keep_to_the_target() -> None:
+    hard = run(AssistedSearcher(SPACE.n_choices, seed=0, settings=SMALL), 50)
+    for start in (0, 40):
+        assert (hard.latency_ms[start : start + 10] <= HARD.target_ms).all()
+    # No limit was meant: some are slower.
+    soft = run(AssistedSearcher(SPACE.n_choices, seed=0, settings=SMALL), 10, reward=SOFT)
+    assert (soft.latency_ms > SOFT.target_ms).any()
+
+
+def test_gone_on_with_it_proposes_the_same() -> None:
+    whole = run(AssistedSearcher(SPACE.n_choices, seed=2, settings=SMALL), 100)
+    for n in (5, 20, 40, 60):
+        first = AssistedSearcher(SPACE.n_choices, seed=2, settings=SMALL)
+        part = run(first, n) if n % 20 == 0 else None
+        if part is None:
+            continue
+        again = AssistedSearcher(SPACE.n_choices, seed=77, settings=SMALL)
+        again.restore(first.state(), part)
+        assert np.array_equal(run(again, 100, part.tokens).tokens, whole.tokens)
+
+
+def test_children_that_fail_teach_nothing_and_are_not_asked_again() -> None:
+    def failed(row: Tokens) -> bool:
+        return bool(row[0] == 2)
+
+    seen = run(AssistedSearcher(SPACE.n_choices, seed=0, settings=SMALL), 80, failed=failed)
+    assert len({SPACE.decode(row) for row in seen.tokens}) == 80
+    assert np.isfinite(seen.accuracy).sum() > 40
+    # All of them may fail: it goes on with random ones.
+    alone = run(
+        AssistedSearcher(SPACE.n_choices, seed=0, settings=SMALL), 30, failed=lambda _: True
+    )
+    assert not np.isfinite(alone.accuracy).any()
+
+
+def test_a_space_may_have_fewer_networks_than_are_asked_for() -> None:
+    n_choices = np.array([2, 2])
+
+    def seen_small(tokens: Tokens) -> Seen:
+        accuracy = 0.5 + 0.1 * tokens.sum(1)
+        ones = np.ones(len(tokens))
+        return replace(
+            seen_of(np.empty((0, len(SPACE.n_choices)), dtype=np.int64), HARD),
+            n_choices=n_choices,
+            tokens=tokens,
+            accuracy=accuracy,
+            latency_ms=ones,
+            target_ms=16.0 * ones,
+            reward=accuracy,
+            latency_of=lambda rows: np.ones(len(rows)),
+            networks_of=lambda rows: [tuple(row) for row in rows.tolist()],  # type: ignore[misc]
+        )
+
+    searcher = AssistedSearcher(n_choices, seed=0, settings=replace(SMALL, n_start=2, n_leg=4))
+    tokens = np.empty((0, 2), dtype=np.int64)
+    while len(tokens) < 12:
+        rows = searcher.propose(seen_small(tokens), 3)
+        assert 1 <= len(rows) <= 3
+        tokens = np.concatenate((tokens, rows))
+    assert len(np.unique(tokens[:4], axis=0)) == 4
+
+
+def test_wrong_settings_are_refused() -> None:
+    with pytest.raises(ValueError, match="n_batch must be positive"):
+        AssistedSettings(n_batch=0)
+    with pytest.raises(ValueError, match="cannot start with"):
+        AssistedSettings(n_leg=20)
+
+
+def test_it_is_what_a_search_uses_by_default() -> None:
+    from mnaslat.search.searcher import new_searcher
+
+    default = SearchSettings(reward=HARD)
+    assert isinstance(new_searcher(SPACE.n_choices, default), AssistedSearcher)
+    for other in (
+        replace(default, surrogate=False),
+        replace(default, preset="paper"),
+        replace(default, target_ms_range=(10.0, 20.0)),
+    ):
+        assert isinstance(new_searcher(SPACE.n_choices, other), PPOSearcher)
