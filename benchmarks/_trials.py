@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from _judges import load_judge
+from _best_known import best_known
+from _judges import Judge, load_judge
 from numpy.typing import NDArray
 
 import mnaslat.search
@@ -30,7 +31,8 @@ class Trial:
 
     Attributes:
         judge: Of the accuracies and latencies.
-        task: ``soft``, ``p20`` or ``p50``; ``front`` searches the whole range of targets.
+        task: ``soft``, ``p20`` or ``p50``; ``front`` searches the judge's range of targets, and
+            ``wide front`` one that begins a fifth above the fastest network known.
         n: Evaluations.
         seed: Of the search.
         searcher: By the name of ``mnaslat search --searcher``.
@@ -60,13 +62,23 @@ def run_trials(trials: Sequence[Trial]) -> list[Tokens]:
     return [np.asarray(np.load(_file(trial), allow_pickle=False)) for trial in trials]
 
 
+def range_ms(judge: Judge, task: str) -> tuple[float, float]:
+    """The targets of a front."""
+    low, high = judge.range_ms
+    return (
+        (1.2 * min(best_known(judge).front_latency_ms), high)
+        if task == "wide front"
+        else (low, high)
+    )
+
+
 def _run(trial: Trial) -> Trial:
     torch.set_num_threads(1)
     judge = load_judge(trial.judge)
-    in_range = trial.task == "front"
+    in_range = trial.task.endswith("front")
     settings = SearchSettings(
         reward=judge.reward_settings("p50" if in_range else trial.task),
-        target_ms_range=judge.range_ms if in_range else None,
+        target_ms_range=range_ms(judge, trial.task) if in_range else None,
         space=judge.space.name,
         n_samples=trial.n,
         seed=trial.seed,

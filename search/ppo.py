@@ -47,7 +47,7 @@ class PPOSettings:
     entropy_step: float = 0.1  # by which share the bonus is changed in an update
     n_replayed: int = 4  # updates whose networks are learned from: the present one and the last
     max_weight: float = 10.0  # of a network that another policy has drawn
-    n_draws: int = 5  # a network seen before is drawn again, so many draws at most
+    n_draws: int = 20  # a network seen before is drawn again, so many draws at most
 
     def __post_init__(self) -> None:
         for name in ("n_samples", "n_epochs", "n_replayed", "n_draws"):

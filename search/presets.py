@@ -21,7 +21,7 @@ class Preset:
 
     ppo: PPOSettings
     recurrent: RecurrentSettings | None = None
-    n_knots: int = 5
+    n_knots: int = 8
 
     def new_controller(self, n_choices: Tokens, *, seed: int, in_range: bool) -> Controller:
         """A controller that has learned nothing yet, for one target or a range of them."""
