@@ -145,7 +145,7 @@ def main() -> None:
     for part in (fronts, alone, assisted, peers):
         found = part()
         for result in found:
-            print(f"{result.task}: {result.value:.4g} (goal {result.goal:.4g})", flush=True)
+            print(f"{result.task}: {result.value:.4g} (goal {result.goal})", flush=True)
         results += found
     write_results("search", results)
 

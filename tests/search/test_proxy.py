@@ -148,7 +148,9 @@ def test_workers_end_with_the_source() -> None:
 
 
 SEARCHING = """
-import sys
+import signal
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test in the background may ignore it
 from tests.search.test_proxy import NETWORKS, proxy_of, worker_pids
 
 source = proxy_of(n_epochs=10_000)
