@@ -54,6 +54,7 @@ def made_up(judges: Any) -> Any:
         accuracy=accuracy,
         latency_ms=lambda tokens: 1.0 + np.array([0.0, 1.0, 2.5])[tokens].sum(axis=1),
         targets_ms={"soft": 8.0, "p20": 5.0, "p50": 9.0},
+        range_ms=(1.0, 2.0),
         worst=(0.3, 21.0),
         digest="0",
     )

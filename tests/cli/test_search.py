@@ -74,7 +74,7 @@ def test_a_range_of_targets_and_the_command_that_repeats_it(cli: Any, tmp_path: 
 def test_time_and_ctrl_c_end_it_with_its_networks_and_the_same_command_goes_on(
     cli: Any, tmp_path: Path
 ) -> None:
-    command = arguments(cli, tmp_path, "--samples", "20000")
+    command = arguments(cli, tmp_path, "--samples", "1000000")
     ended = cli.run(*command, "--max-time", "500ms")
     assert "The Pareto front" in ended.stdout
     assert "Time is over after" in ended.stderr and "Run the same command again" in ended.stderr
