@@ -14,7 +14,7 @@ time on differs, and so do the terms:
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -23,7 +23,20 @@ from mnaslat.graph import LoweredLayer, Precision, ShapedOp
 
 Runtime = Literal["cpu", "gpu"]
 
-_GPU_DELEGATES = frozenset({"gpu", "gpuv2", "opencl", "opengl", "metal", "vulkan"})
+# Whose terms describe what a delegate does. Others (nnapi, hexagon, coreml: whatever the phone's
+# maker put behind them) have no terms here, and a CPU's would be a guess without a word.
+_RUNTIMES: Mapping[str, Runtime] = {
+    "": "cpu",
+    "none": "cpu",
+    "cpu": "cpu",
+    "xnnpack": "cpu",
+    "gpu": "gpu",
+    "gpuv2": "gpu",
+    "opencl": "gpu",
+    "opengl": "gpu",
+    "metal": "gpu",
+    "vulkan": "gpu",
+}
 
 
 class Term(NamedTuple):
@@ -67,8 +80,20 @@ _NS = 1e-6  # in milliseconds
 
 
 def runtime_of(configuration: Configuration) -> Runtime:
-    """Whose terms describe a configuration: a GPU's or a CPU's, whatever its cores."""
-    return "gpu" if configuration.delegate.lower() in _GPU_DELEGATES else "cpu"
+    """Whose terms describe a configuration: a GPU's or a CPU's, whatever its cores.
+
+    Raises:
+        ValueError: If it is neither's, or nobody knows.
+    """
+    try:
+        return _RUNTIMES[configuration.delegate.lower()]
+    except KeyError:
+        known = ", ".join(filter(None, _RUNTIMES))
+        raise ValueError(
+            f"What a network costs on the delegate {configuration.delegate[:40]!r} is not known "
+            f"from its ops. Known: {known}. Name the one that runs the networks, or measure a "
+            "table of layers (`mnaslat profile`), which needs no such knowledge."
+        ) from None
 
 
 def layer_terms(layer: LoweredLayer, runtime: Runtime, precision: Precision) -> dict[Term, float]:

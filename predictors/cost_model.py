@@ -165,7 +165,8 @@ class CostModel(AdditivePredictor, Estimator):
 
         Raises:
             ValueError: If there are too few, a latency is not positive, one network has two very
-                different latencies, or all are about a thousand times what the priors predict.
+                different latencies, all are about a thousand times what the priors predict, or the
+                configuration's delegate is neither a CPU's nor a GPU's.
             ConfigurationMismatch: If graphs or priors are of another precision or runtime.
         """
         measured_ms = checked_latency_ms(latency_ms, len(graphs), "A cost model")

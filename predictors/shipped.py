@@ -111,6 +111,9 @@ def pretrained_priors(configuration: Configuration) -> tuple[CostModel, ...]:
     many threads, or nearly; cores of one kind before mixed ones, and large before small. None of
     the device itself; none at all for fp16, which was not measured.
 
+    Raises:
+        ValueError: If the delegate is neither a CPU's nor a GPU's.
+
     >>> host = Configuration(device="mine", fingerprint="mine", threads=1)
     >>> [prior.configuration.cores for prior in pretrained_priors(host)]
     ['1large', '1large', '1large', '1large']

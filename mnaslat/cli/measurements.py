@@ -169,7 +169,7 @@ def described_device(
     with usage("--precision"):
         if precision not in PRECISIONS:
             raise ValueError(f"{precision!r} is not one of {', '.join(PRECISIONS)}.")
-    return Configuration(
+    configuration = Configuration(
         device=name,
         fingerprint=name,
         precision=precision,
@@ -178,6 +178,9 @@ def described_device(
         delegate=delegate or "xnnpack",
         runtime=ELSEWHERE,
     )
+    with usage("--delegate"):
+        runtime_of(configuration)
+    return configuration
 
 
 def chosen_priors(text: str, configuration: Configuration) -> tuple[CostModel, ...]:

@@ -195,6 +195,12 @@ def test_priors_of_other_cores_are_told(tmp_path: Path, capsys: pytest.CaptureFi
     assert "No shipped phone was measured in fp16 on a CPU" in capsys.readouterr().err
 
 
+def test_a_delegate_without_known_costs_is_refused() -> None:
+    with pytest.raises(typer.BadParameter, match="'nnapi' is not known .* xnnpack, gpu") as refused:
+        _phone(delegate="nnapi")
+    assert refused.value.param_hint == "--delegate"
+
+
 def test_microseconds_are_a_question(tmp_path: Path, other: CostModel) -> None:
     rows = [(model, 1000 * ms) for model, ms in _good()]
     with pytest.raises(typer.BadParameter, match="Are these latencies in microseconds"):

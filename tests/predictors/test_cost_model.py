@@ -10,10 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnaslat.data.measurement import Configuration
+from mnaslat.data.table import LatencyTable, Row
 from mnaslat.errors import ConfigurationMismatch
 from mnaslat.graph import Graph
+from mnaslat.predictors.calibrated import CalibratedPredictor
 from mnaslat.predictors.cost_learning import clearly_worse
 from mnaslat.predictors.cost_model import CostModel
+from mnaslat.predictors.shipped import pretrained_priors
+from mnaslat.predictors.table_predictor import TablePredictor
 from mnaslat.zoo import load_network
 from tests.predictors.made_up_networks import made_up_ms, made_up_networks
 
@@ -347,6 +351,27 @@ def test_a_gpu_is_learned_by_its_own_terms() -> None:
         model.state.fit.settings.noise
         > CostModel().fit(LEARNT, LATENCY_MS[:60]).state.fit.settings.noise
     )
+
+
+@pytest.mark.parametrize("delegate", ["nnapi", "npu", "hexagon", "coreml", "QNN"])
+def test_what_is_neither_a_cpu_nor_a_gpu_is_not_learned_as_one(delegate: str) -> None:
+    configuration = Configuration(device="npu", fingerprint="npu", delegate=delegate)
+    sentence = rf"'{delegate}' is not known .* Known: none, cpu, xnnpack, gpu, .*mnaslat profile"
+    with pytest.raises(ValueError, match=sentence):
+        CostModel(configuration=configuration).fit(LEARNT[:20], LATENCY_MS[:20])
+    with pytest.raises(ValueError, match=sentence):
+        CostModel(configuration=configuration).suggest_calibration(LEARNT[:20], 2)
+    with pytest.raises(ValueError, match=sentence):
+        pretrained_priors(configuration)
+
+
+def test_a_table_of_any_delegate_predicts() -> None:
+    layers = list({layer: None for graph in LEARNT[:20] for layer in graph.layer_graphs()})
+    rows = {layer.signature: Row(ms) for layer, ms in zip(layers, made_up_ms(layers), strict=True)}
+    configuration = Configuration(device="npu", fingerprint="npu", delegate="nnapi")
+    table = TablePredictor(LatencyTable(configuration, rows))
+    predictor = CalibratedPredictor(table).fit(LEARNT[:20], 1.1 * table.predict(LEARNT[:20]))
+    assert predictor.predict_ms(LEARNT[0]) == pytest.approx(1.1 * table.predict_ms(LEARNT[0]))
 
 
 def test_several_cores_and_int8_are_learned_too() -> None:
