@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnaslat.graph import Graph, ShapedOp
+from mnaslat.graph import WEIGHTED, Graph, ShapedOp
 from mnaslat.predictors.base import Floats, checked_latency_ms
 from mnaslat.predictors.estimator import Estimator
 from mnaslat.predictors.trees import Trees
@@ -157,12 +157,11 @@ def _op_class(shaped: ShapedOp) -> OpClass:
 
 def _distance_from(wanted: OpClass) -> Any:
     """Key that sorts measured classes by how little they resemble the wanted one."""
-    heavy = ("conv", "dwconv", "linear")
 
     def distance(known: OpClass) -> tuple[bool, bool, bool, int, int]:
         return (
             known[0] != wanted[0],
-            (known[0] in heavy) != (wanted[0] in heavy),
+            (known[0] in WEIGHTED) != (wanted[0] in WEIGHTED),
             known[3] != wanted[3],
             abs(known[1] - wanted[1]),
             abs(known[2] - wanted[2]),

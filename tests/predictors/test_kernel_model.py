@@ -208,3 +208,18 @@ def test_arrays_that_do_not_fit_together_are_refused(model: KernelModel) -> None
     ):
         with pytest.raises(ValueError, match=reason):
             KernelModel.from_arrays({**arrays, name: wrong})
+
+
+def test_an_unmeasured_transposed_convolution_is_priced_like_a_convolution() -> None:
+    layers = [
+        Graph.parse(f"fp32 28x28x{channels} {op}")
+        for channels in (16, 32, 48, 64)
+        for op in (f"conv3x3>{channels}", "hard_swish")
+    ]
+    latency_ms = [1e-7 * sum(op.madds for op in layer.shaped_ops()) + 0.002 for layer in layers]
+    model = KernelModel().fit(layers, latency_ms)
+    transposed, activation = (
+        model.predict([Graph.parse(f"fp32 28x28x48 {op}")])[0]
+        for op in ("conv_transpose2x2/2>48", "logistic")
+    )
+    assert transposed > 50 * activation

@@ -1,14 +1,15 @@
 """Which operations a predictor has met."""
 
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 
 from mnaslat.data.measurement import Configuration
 from mnaslat.data.table import LatencyTable, Row
-from mnaslat.graph import Graph
+from mnaslat.graph import WEIGHTED, Graph, Kind
 from mnaslat.predictors import CostModel, TablePredictor, load_pretrained
-from mnaslat.predictors.cost_features import layer_terms
+from mnaslat.predictors.cost_features import _ELEMENTWISE, _MOVING, _REDUCING, layer_terms
 from mnaslat.predictors.operations import operations_of, unmet, unmet_places
 from mnaslat.predictors.shipped import measured_networks
 from tests.predictors.made_up_networks import made_up_ms, made_up_networks
@@ -76,3 +77,8 @@ def test_several_vectors_cost_as_often_as_there_are(runtime: str) -> None:
         terms = layer_terms(layer, runtime, "fp32")  # type: ignore[arg-type]  # one of the two
         costs.append(next(ms for term, ms in terms.items() if term.what == "weights"))
     assert costs[1] == pytest.approx(100 * costs[0])
+
+
+def test_every_kind_of_op_has_a_price_of_its_own() -> None:
+    others = {"matmul", "avg_pool", "max_pool", "pad", "reshape"}
+    assert set(get_args(Kind)) == {*WEIGHTED, *_ELEMENTWISE, *_MOVING, *_REDUCING, *others}
