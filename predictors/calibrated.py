@@ -241,7 +241,7 @@ class CalibratedPredictor(AdditivePredictor, Estimator):
         )
 
     @property
-    def met_operations(self) -> frozenset[str] | None:
+    def met_operations(self) -> frozenset[str]:
         """Those of the base."""
         return self.base.met_operations
 

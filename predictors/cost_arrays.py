@@ -23,6 +23,7 @@ _MAX_STATES = 64
 _MAX_TERMS = 2000
 _MAX_LAYERS = 100_000
 _MAX_NETWORKS = 3000
+_MAX_OPERATIONS = 200
 _MAX_TEXT = 64
 _MAX_LOG = 100.0  # of a factor on a guess
 _DIGEST = re.compile(r"[0-9a-f]{16}")
@@ -57,6 +58,7 @@ def state_to_values(state: CostState) -> tuple[list[dict[str, Any]], dict[str, N
                 "usual_deviation": scores.usual_deviation,
                 "novel_deviation": scores.novel_deviation,
                 "seen": sorted(each.seen),
+                "operations": sorted(each.operations),
                 "priors": priors,
             }
         )
@@ -129,6 +131,7 @@ def _state(
             novel_deviation=_number(entry["novel_deviation"], 1e-9, _MAX_LOG),
         ),
         seen=frozenset(seen),
+        operations=_operations(entry["operations"]),
         priors=priors,
     )
 
@@ -158,6 +161,12 @@ def _digests(values: Any, most: int) -> tuple[str, ...]:
     return tuple(values)
 
 
+def _operations(values: Any) -> frozenset[str]:
+    if not (isinstance(values, list) and 1 <= len(values) <= _MAX_OPERATIONS):
+        raise ValueError("a cost model's list of operations is wrong")
+    return frozenset(map(_text, values))
+
+
 def _floats(array: NDArray[Any]) -> Floats:
     if array.dtype != np.float64:
         raise ValueError(f"a cost model's array holds {array.dtype}")
@@ -179,5 +188,5 @@ def _whole(value: Any, most: int) -> int:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str) or len(value) > _MAX_TEXT:
-        raise ValueError("a cost model's term is no short text")
+        raise ValueError("a cost model's term or operation is no short text")
     return value

@@ -15,6 +15,7 @@ from mnaslat.predictors.cost_fit import CostFit, CostSettings, fit_costs
 from mnaslat.predictors.cost_intervals import IntervalScores
 from mnaslat.predictors.cost_state import CostState, all_terms, digest
 from mnaslat.predictors.cost_view import CostView
+from mnaslat.predictors.operations import operations_of
 
 MIN_NETWORKS = 5  # without other devices as priors
 _MAX_NETWORKS = 3000  # the fit inverts matrices of this size
@@ -108,6 +109,7 @@ def _learn(
         fit=fit,
         scores=IntervalScores.of_fit(fit),
         seen=frozenset(map(digest, networks)),
+        operations=operations_of(networks),
         priors=priors,
     )
     return state, amounts

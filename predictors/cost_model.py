@@ -1,7 +1,6 @@
 """Latency of any network from a few whole networks measured on the device."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 from typing import Any, overload
@@ -24,12 +23,11 @@ from mnaslat.predictors.cost_fit import CostSettings
 from mnaslat.predictors.cost_function import CostFunction
 from mnaslat.predictors.cost_learning import before, checked_priors, learn, merged
 from mnaslat.predictors.cost_selection import choose_networks, measured_before
-from mnaslat.predictors.cost_state import CostState, all_seen, digest
+from mnaslat.predictors.cost_state import CostState, all_operations, digest
 from mnaslat.predictors.estimator import Estimator
 from mnaslat.predictors.evaluation import Errors, prediction_errors
 from mnaslat.predictors.explanation import Explanation
 from mnaslat.predictors.learned_costs import LearnedCosts
-from mnaslat.predictors.operations import operations_of
 
 _NOISE = {"cpu": 0.01, "gpu": 0.03}
 
@@ -252,22 +250,9 @@ class CostModel(AdditivePredictor, Estimator):
         return self.learned.explain(graph, coverage, self.met_operations)
 
     @property
-    def met_operations(self) -> frozenset[str] | None:
-        """Operations of all networks measured, here or for a prior; None where they are not known.
-
-        A file may have left them out; those that come with the package are known all the same.
-        """
-        from mnaslat.predictors.shipped import measured_networks  # which needs this class
-
-        missing = all_seen([self.state]) - set(map(digest, self.networks))
-        if not missing:
-            return operations_of(self.networks)
-        precision = self.state.configuration.precision
-        published = [replace(graph, precision=precision) for graph in measured_networks().values()]
-        found = [graph for graph in published if digest(graph) in missing]
-        if len(found) < len(missing):
-            return None
-        return operations_of([*self.networks, *found])
+    def met_operations(self) -> frozenset[str]:
+        """Operations of all networks measured, here or for a prior."""
+        return all_operations([self.state])
 
     def suggest_calibration(self, candidates: Sequence[Network], n: int) -> list[int]:
         """Which networks to measure next, the most telling one first.

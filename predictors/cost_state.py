@@ -20,6 +20,7 @@ class CostState:
         fit: Its ``priors`` are those of ``priors``.
         scores: For intervals.
         seen: ``digest`` of each network measured.
+        operations: ``operations_of`` the networks measured.
         priors: States of the models that were its priors.
     """
 
@@ -27,6 +28,7 @@ class CostState:
     fit: CostFit
     scores: IntervalScores
     seen: frozenset[str]
+    operations: frozenset[str]
     priors: "tuple[CostState, ...]" = ()
 
 
@@ -44,6 +46,6 @@ def all_terms(states: Sequence[CostState]) -> dict[Term, None]:
     return terms
 
 
-def all_seen(states: Sequence[CostState]) -> frozenset[str]:
-    """Digests of the networks that were measured for states and for their priors."""
-    return frozenset().union(*(each.seen | all_seen(each.priors) for each in states))
+def all_operations(states: Sequence[CostState]) -> frozenset[str]:
+    """Operations of the networks that were measured for states and for their priors."""
+    return frozenset().union(*(each.operations | all_operations(each.priors) for each in states))

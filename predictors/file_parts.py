@@ -4,11 +4,14 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 
+from mnaslat.data.measurement import Configuration
 from mnaslat.data.table import LatencyTable
+from mnaslat.errors import PredictorFileError
 from mnaslat.graph import Graph
 from mnaslat.predictors.archive import pack_arrays, unpack_arrays
 from mnaslat.predictors.base import Floats
@@ -16,6 +19,8 @@ from mnaslat.predictors.calibrated import CalibratedPredictor
 from mnaslat.predictors.correction import Correction
 from mnaslat.predictors.correction import Kind as CorrectionKind
 from mnaslat.predictors.cost_arrays import state_from_values, state_to_values
+from mnaslat.predictors.cost_features import runtime_of
+from mnaslat.predictors.cost_fingerprint import guesses_fingerprint
 from mnaslat.predictors.cost_model import CostModel
 from mnaslat.predictors.cost_state import digest
 from mnaslat.predictors.evaluation import Errors
@@ -26,6 +31,7 @@ Kind = Literal["calibrated table", "calibrated cost model", "cost model", "table
 _TABLE, _KERNEL_MODEL = "table.json", "kernel_model.npz"
 _COST_VALUES, _COST_ARRAYS = "cost_model.json", "cost_model.npz"
 _CALIBRATION = "calibration.json"
+_GUESSES = "guesses"  # entry of the manifest
 MEMBERS: Mapping[str, tuple[str, ...]] = {
     "calibrated table": (_TABLE, _CALIBRATION, _KERNEL_MODEL),
     "calibrated cost model": (_COST_VALUES, _COST_ARRAYS, _CALIBRATION),
@@ -85,6 +91,27 @@ def members_of(predictor: Any, measurements: bool) -> _Members:
     return {}, {_KERNEL_MODEL: pack_arrays(predictor.to_arrays())}
 
 
+def check_guesses(kind: str, manifest: Mapping[str, Any], path: Path) -> None:
+    """Refuse a cost model learned on other first guesses of unit costs than those of today.
+
+    Raises:
+        PredictorFileError: If its factors are on other guesses.
+    """
+    if _COST_VALUES not in MEMBERS.get(kind, ()):
+        return
+    today = _guesses_of(Configuration.from_json(manifest["configuration"]))
+    if manifest.get(_GUESSES) != today:
+        raise PredictorFileError(
+            f"{path} was learned by a mnaslat with other first guesses of what ops cost: here it "
+            "would predict something else. Fit it anew to its measurements (`mnaslat calibrate "
+            "--measurements FILE`), or use the version of mnaslat that wrote it."
+        )
+
+
+def _guesses_of(configuration: Configuration) -> str:
+    return guesses_fingerprint(runtime_of(configuration), configuration.precision)
+
+
 def build(kind: str, manifest: Mapping[str, Any], contents: Mapping[str, bytes]) -> Any:
     """The predictor that ``members_of`` wrote.
 
@@ -107,8 +134,10 @@ def _cost_members(model: CostModel, measurements: bool) -> _Members:
         {"signature": graph.signature, "measured_ms": float(measured_ms)}
         for graph, measured_ms in known
     ]
+    configuration = model.state.configuration
     entries = {
-        "configuration": asdict(model.state.configuration),
+        "configuration": asdict(configuration),
+        _GUESSES: _guesses_of(configuration),
         "held_out": _errors_to_json(model.held_out),
     }
     return entries, {

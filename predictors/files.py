@@ -10,8 +10,13 @@ members, as the predictor needs them:
 - ``cost_model.json``, ``cost_model.npz``: a cost model with its priors.
 - ``calibration.json``: whole networks with their latencies.
 
+A cost model's factors are on the first guesses of unit costs that the version of mnaslat had which
+wrote it. ``guesses`` in the manifest is their fingerprint (``cost_fingerprint``): a file on others
+is refused, since it would predict something else.
+
 Loading runs no code from the file. Format history: 1, calibrated tables, which have no
-``predictor``; 2, the others.
+``predictor``; 2, the others; 3, cost models alone, with ``guesses`` and the operations met. Cost
+models of format 2 do not say what their factors are on, and are no longer read.
 """
 
 import json
@@ -25,14 +30,15 @@ from mnaslat.errors import PredictorFileError
 from mnaslat.predictors.archive import DAMAGE, read_manifest, read_members, write_archive
 from mnaslat.predictors.calibrated import CalibratedPredictor
 from mnaslat.predictors.cost_model import CostModel
-from mnaslat.predictors.file_parts import MEMBERS, Kind, build, kind_of, members_of
+from mnaslat.predictors.file_parts import MEMBERS, Kind, build, check_guesses, kind_of, members_of
 from mnaslat.predictors.kernel_model import KernelModel
 from mnaslat.predictors.table_predictor import TablePredictor
 
 Predictor = CalibratedPredictor | CostModel | KernelModel | TablePredictor
 
 _FIRST: Kind = "calibrated table"
-_FORMATS = (1, 2)
+_FORMATS = (1, 2, 3)
+_FORMAT_OF: Mapping[Kind, int] = {"cost model": 3, "calibrated cost model": 3}  # others: 2
 _MAX_PROVENANCE = 2**20  # characters of JSON
 
 
@@ -63,16 +69,16 @@ def save_predictor(
     if kind == _FIRST and not known:  # an older mnaslat can read it
         write_archive(Path(path), {"format": 1, **manifest}, contents)
         return
-    manifest = {"format": 2, "predictor": kind, **manifest, "provenance": _plain(known)}
-    write_archive(Path(path), manifest, contents)
+    outer = {"format": _FORMAT_OF.get(kind, 2), "predictor": kind}
+    write_archive(Path(path), {**outer, **manifest, "provenance": _plain(known)}, contents)
 
 
 def load_predictor(path: str | Path) -> Any:  # which kind it is, only the file says
     """Read a predictor written by ``save_predictor``: of the same class, and equal in all it says.
 
     Raises:
-        PredictorFileError: If the file is missing, truncated, changed since it was written, or of a
-            newer version.
+        PredictorFileError: If the file is missing, truncated, changed since it was written, of a
+            newer version, or a cost model learned on other first guesses of unit costs.
     """
     path = Path(path)
     try:
@@ -82,6 +88,7 @@ def load_predictor(path: str | Path) -> Any:  # which kind it is, only the file 
             if kind not in MEMBERS:
                 raise ValueError(f"a predictor of kind {str(kind)[:40]!r} is not known")
             contents = read_members(archive, path, manifest, MEMBERS[kind])
+        check_guesses(kind, manifest, path)
         predictor = build(kind, manifest, contents)
         predictor.provenance = MappingProxyType(_plain(manifest.get("provenance", {})))
         return predictor

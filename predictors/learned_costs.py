@@ -74,7 +74,7 @@ class LearnedCosts:
         view = self.view
         return view.function(np.asarray(largest[view.n_sums :] > 0))
 
-    def explain(self, graph: Graph, coverage: float, met: frozenset[str] | None) -> Explanation:
+    def explain(self, graph: Graph, coverage: float, met: frozenset[str]) -> Explanation:
         """Milliseconds by layer, which add up to the latency; ``met`` as ``unmet`` takes it.
 
         Raises:

@@ -29,10 +29,8 @@ def operations_of(graphs: Iterable[Graph]) -> frozenset[str]:
     return frozenset(_class(shaped) for graph in graphs for shaped in graph.shaped_ops())
 
 
-def unmet(layer: LoweredLayer, met: frozenset[str] | None) -> tuple[str, ...]:
-    """Names of a layer's ops that are none of ``met``, in order.
-
-    Where ``met`` is not known (None), only those without a meaning at all are named.
+def unmet(layer: LoweredLayer, met: frozenset[str]) -> tuple[str, ...]:
+    """Names of a layer's ops that are none of ``met`` or have no meaning at all, in order.
 
     >>> layer = Graph.parse("fp32 4x4x8 conv1x1>8 softmax").layers[0]
     >>> unmet(layer, operations_of([Graph.parse("fp32 4x4x8 conv3x3>8")]))
@@ -41,12 +39,11 @@ def unmet(layer: LoweredLayer, met: frozenset[str] | None) -> tuple[str, ...]:
     return tuple(
         _name(shaped)
         for shaped in layer.shaped_ops
-        if shaped.op.kind == "unknown"
-        or not (met is None or shaped.op.kind in _FREE or _class(shaped) in met)
+        if shaped.op.kind == "unknown" or not (shaped.op.kind in _FREE or _class(shaped) in met)
     )
 
 
-def unmet_places(graph: Graph, met: frozenset[str] | None) -> list[tuple[str, str]]:
+def unmet_places(graph: Graph, met: frozenset[str]) -> list[tuple[str, str]]:
     """The place and the name of each op of a graph that is none of ``met``, as ``unmet`` says."""
     return [
         (place, name)

@@ -24,7 +24,7 @@ from mnaslat.predictors.files import load_predictor
 
 _FOLDER = Path(str(resources.files("mnaslat.predictors"))) / "pretrained"
 _NETWORKS = "networks.json.gz"
-_FORMATS = (2,)
+_FORMATS = (3,)
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)+")
 
 

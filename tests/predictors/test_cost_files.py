@@ -234,6 +234,9 @@ def _first(change: Callable[[Any], object]) -> Callable[[Any], object]:
         _first(lambda state: state.update(seen=["x"])),
         _first(lambda state: state.update(seen=[5])),
         _first(lambda state: state.update(seen=["0" * 16] * 10**4)),
+        _first(lambda state: state.update(operations=[])),
+        _first(lambda state: state.update(operations=[5])),
+        _first(lambda state: state.update(operations=["conv"] * 10**4)),
         _first(lambda state: state.update(configuration={})),
         _first(lambda state: state.pop("priors")),
     ],
@@ -321,3 +324,11 @@ def test_a_forged_manifest_is_refused(path: Path, change: Callable[[Any], object
 def test_a_forged_calibration_is_refused(path: Path, entry: object) -> None:
     _forge(path, "calibration.json", json.dumps([entry]).encode())
     _refuse(path)
+
+
+@pytest.mark.parametrize("guesses", [None, "0" * 16])
+def test_a_file_learned_on_other_guesses_is_refused(path: Path, guesses: str | None) -> None:
+    manifest = json.loads(_members(path)["manifest.json"])
+    manifest["guesses"] = guesses
+    _forge(path, "manifest.json", json.dumps(manifest).encode())
+    _refuse(path, "other first guesses .* Fit it anew .* or use the version of mnaslat that wrote")

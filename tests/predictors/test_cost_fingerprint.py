@@ -1,0 +1,55 @@
+"""A file learned on other first guesses of unit costs is told from one on today's."""
+
+from typing import get_args
+
+import pytest
+
+from mnaslat.graph import Graph, Kind, Precision
+from mnaslat.predictors import cost_features, cost_fingerprint
+from mnaslat.predictors.cost_features import Runtime, layer_terms
+from mnaslat.predictors.cost_fingerprint import PROBES, guesses_fingerprint
+from mnaslat.predictors.shipped import measured_networks
+
+
+# Another value makes every file that was ever written unreadable, the shipped ones too: make these
+# anew with benchmarks/_make_pretrained.py, and say so in CHANGELOG.md.
+@pytest.mark.parametrize(
+    ("runtime", "precision", "expected"),
+    [
+        ("cpu", "fp32", "0b2b25b90bf5f77d"),
+        ("cpu", "fp16", "0b2b25b90bf5f77d"),
+        ("cpu", "int8", "ab7588c08b9236b5"),
+        ("gpu", "fp32", "d2994dca16eda0c5"),
+        ("gpu", "fp16", "d2994dca16eda0c5"),
+        ("gpu", "int8", "d2994dca16eda0c5"),
+    ],
+)
+def test_the_guesses_are_those_of_all_files(
+    runtime: Runtime, precision: Precision, expected: str
+) -> None:
+    assert guesses_fingerprint(runtime, precision) == expected
+
+
+def test_probes_have_every_kind_of_op() -> None:
+    ops = [op for probe in PROBES for op in Graph.parse(f"fp32 {probe}").shaped_ops()]
+    assert {shaped.op.kind for shaped in ops} == set(get_args(Kind))
+
+
+@pytest.mark.parametrize("runtime", ["cpu", "gpu"])
+def test_probes_have_every_cost_that_networks_have(runtime: Runtime) -> None:
+    def found(graphs: list[Graph]) -> set[tuple[str, str]]:
+        layers = [layer for graph in graphs for layer in graph.layers]
+        terms = [term for layer in layers for term in layer_terms(layer, runtime, "fp32")]
+        return {(term.family, term.what) for term in terms}
+
+    probes = [Graph.parse(f"fp32 {probe}") for probe in PROBES]
+    assert found(list(measured_networks().values())) <= found(probes)
+
+
+def test_another_guess_is_another_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(cost_features._WHOLE_NETWORK_MS, "cpu", 0.2)
+    changed = cost_fingerprint.guesses_fingerprint.__wrapped__("cpu", "fp32")
+    assert changed != guesses_fingerprint("cpu", "fp32")
+    assert cost_fingerprint.guesses_fingerprint.__wrapped__("gpu", "fp32") == guesses_fingerprint(
+        "gpu", "fp32"
+    )
