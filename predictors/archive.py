@@ -67,9 +67,10 @@ def read_manifest(archive: zipfile.ZipFile, path: Path, formats: Sequence[int]) 
     if not isinstance(manifest, dict) or manifest.get("kind") != FILE_KIND:
         raise PredictorFileError(f"{path} is not a predictor of mnaslat.")
     if manifest.get("format") not in formats:
+        readable = " and ".join(", ".join(map(str, formats)).rsplit(", ", 1))
         raise PredictorFileError(
             f"{path} has format {manifest.get('format')!r}; this mnaslat reads "
-            f"{' and '.join(map(str, formats))}. Upgrade mnaslat, or calibrate again to write a "
+            f"{readable}. Upgrade mnaslat, or calibrate again to write a "
             "new file."
         )
     return manifest

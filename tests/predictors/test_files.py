@@ -266,9 +266,9 @@ def test_a_folder_and_what_lies_below_a_file_are_refused(tmp_path: Path, path: P
 def test_a_newer_format_and_another_kind_are_refused(path: Path) -> None:
     members = _members(path)
     manifest = json.loads(members["manifest.json"])
-    newer = {**manifest, "format": 3, "sha256": "in another form"}
+    newer = {**manifest, "format": 4, "sha256": "in another form"}
     _write(path, {"manifest.json": json.dumps(newer).encode()})
-    _refuse(path, r"has format 3; this mnaslat reads 1 and 2\. Upgrade mnaslat")
+    _refuse(path, r"has format 4; this mnaslat reads 1, 2 and 3\. Upgrade mnaslat")
     other = {**manifest, "kind": "mnaslat-search"}
     _write(path, {**members, "manifest.json": json.dumps(other).encode()})
     _refuse(path, "is not a predictor of mnaslat")
