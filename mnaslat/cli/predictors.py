@@ -1,9 +1,14 @@
 """The predictor files of a workspace: kept, and found again by the device that they are of."""
 
+import itertools
+import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from mnaslat.data.measurement import Configuration
 from mnaslat.data.workspace import Workspace
 from mnaslat.errors import PredictorFileError
 from mnaslat.predictors import CalibratedPredictor, CostModel, load_predictor, save_predictor
@@ -40,13 +45,45 @@ def judged_errors(predictor: WholePredictor) -> JudgedErrors:
 
 
 def store_predictor(workspace: Workspace, predictor: WholePredictor) -> Path:
-    """Save a predictor under a name that says what it predicts, as the workspace's newest."""
-    configuration = predictor.configuration
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    name = f"{configuration.device}-{configuration.precision}-t{configuration.threads}-{stamp}"
-    path = workspace.predictors / f"{name}.mnaslat"
-    save_predictor(predictor, path)
+    """Save a predictor under a name that says what it predicts, as the workspace's newest.
+
+    No file is ever written over: where a name is taken, a number is added.
+    """
+    with _free_path(workspace.predictors, _stem(predictor.configuration)) as path:
+        save_predictor(predictor, path)
     return path
+
+
+def _stem(configuration: Configuration) -> str:
+    parts = (
+        configuration.device,
+        configuration.precision,
+        configuration.delegate,
+        configuration.cores,
+        f"t{configuration.threads}",
+        time.strftime("%Y%m%d-%H%M%S"),
+    )
+    return re.sub(r"[^A-Za-z0-9._-]", "_", "-".join(part[:64] for part in parts))
+
+
+@contextmanager
+def _free_path(folder: Path, stem: str) -> Iterator[Path]:
+    """A path where no file is, which no other process is given meanwhile."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in itertools.count(1):
+        path = folder / f"{stem}{'' if number == 1 else f'-{number}'}.mnaslat"
+        claim = folder / f".{path.name}.claim"
+        try:
+            claim.touch(exist_ok=False)
+        except FileExistsError:
+            continue
+        try:
+            if path.exists():
+                continue
+            yield path
+            return
+        finally:
+            claim.unlink(missing_ok=True)
 
 
 def predictor_file(path: Path) -> Path:
