@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import os
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -21,11 +22,16 @@ from numpy.typing import NDArray
 from mnaslat.errors import PredictorFileError
 
 FILE_KIND = "mnaslat-predictor"
-_MAX_MEMBER_BYTES = 256 * 2**20
+_MAX_MEMBER_BYTES = 256 * 2**20  # of arrays, which take no more memory than that
+# Once parsed, JSON may take 25 times the memory. A thousand networks of a calibration, or all layers
+# of the space mnasnet, are about 1 MB or less.
+_MAX_JSON_BYTES = 16 * 2**20
+_MAX_MANIFEST_BYTES = 4 * 2**20
 # What a damaged or forged member may make its readers raise.
 DAMAGE = (
     OSError, zipfile.BadZipFile, zlib.error, ValueError, KeyError, TypeError, AttributeError,
-    EOFError, RuntimeError, ArithmeticError, MemoryError, LookupError,
+    EOFError, RuntimeError, ArithmeticError, MemoryError, LookupError, SyntaxError,
+    tokenize.TokenError,
 )  # fmt: skip
 
 
@@ -36,17 +42,23 @@ def write_archive(path: Path, manifest: Mapping[str, Any], contents: Mapping[str
         path: Its folder is made where it does not exist.
         manifest: Plain values; the kind and the hashes are added.
         contents: Members by name.
+
+    Raises:
+        ValueError: If one is larger than what is read.
     """
     whole: dict[str, Any] = {"kind": FILE_KIND, **manifest}
     whole["sha256"] = {
         name: hashlib.sha256(content).hexdigest() for name, content in contents.items()
     }
     whole["sha256"]["manifest.json"] = own_hash(whole)
+    members = {"manifest.json": json.dumps(whole, indent=1).encode(), **contents}
+    for name, content in members.items():
+        if len(content) > _limit(name):
+            raise ValueError(_too_large(name))
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
-            members = {"manifest.json": json.dumps(whole, indent=1).encode(), **contents}
             for name, content in members.items():
                 # Without the time of writing: equal predictors are equal files.
                 member = zipfile.ZipInfo(name)
@@ -130,8 +142,19 @@ def unpack_arrays(content: bytes, name: str) -> dict[str, NDArray[Any]]:
 def _member(archive: zipfile.ZipFile, name: str) -> bytes:
     if archive.getinfo(name).compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ValueError(f"{name} is compressed in a way that predictors are not")
+    limit = _limit(name)
     with archive.open(name) as file:
-        content = file.read(_MAX_MEMBER_BYTES + 1)  # a bomb's stated size need not be its true one
-    if len(content) > _MAX_MEMBER_BYTES:
-        raise ValueError(f"{name} is larger than {_MAX_MEMBER_BYTES} bytes")
+        content = file.read(limit + 1)  # a bomb's stated size need not be its true one
+    if len(content) > limit:
+        raise ValueError(_too_large(name))
     return content
+
+
+def _limit(name: str) -> int:
+    if name == "manifest.json":
+        return _MAX_MANIFEST_BYTES
+    return _MAX_JSON_BYTES if name.endswith(".json") else _MAX_MEMBER_BYTES
+
+
+def _too_large(name: str) -> str:
+    return f"{name} is larger than {_limit(name)} bytes"

@@ -8,6 +8,7 @@ import pickle
 import random
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -310,21 +311,41 @@ def test_a_pickle_in_the_arrays_never_runs(path: Path, tmp_path: Path, name: str
     assert not sprung.exists()
 
 
-def test_members_that_unpack_to_too_much_are_refused(
+@pytest.mark.parametrize("name", ["manifest.json", "table.json", "calibration.json"])
+def test_json_is_refused_before_it_takes_memory(path: Path, name: str) -> None:
+    n_bytes = (4 if name == "manifest.json" else 16) * 2**20
+    values = b"[" + b"{}," * (n_bytes // 3) + b"{}]"  # would take 25 times as much
+    _write(path, {**_members(path), name: values})
+    tracemalloc.start()
+    _refuse(path, f"{name} is larger than {n_bytes} bytes")
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 3 * n_bytes + 2**20
+
+
+def test_arrays_that_unpack_to_too_much_are_refused(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        archives, "_MAX_MEMBER_BYTES", 10**6
-    )  # the true limit takes seconds to reach
+    # the true limit takes seconds to reach
+    monkeypatch.setattr(archives, "_MAX_MEMBER_BYTES", 10**6)
     members = _members(path)
-    _write(path, {**members, "table.json": b" " * (10**6 + 1)})
-    _refuse(path, "table.json is larger than")
+    _write(path, {**members, "kernel_model.npz": b" " * (10**6 + 1)})
+    _refuse(path, "kernel_model.npz is larger than")
     inner = io.BytesIO()
     with zipfile.ZipFile(inner, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("scale.npy", b"\0" * (10**6 + 1))
     _write(path, members)
     _forge(path, "kernel_model.npz", inner.getvalue())
     _refuse(path, "kernel_model.npz unpacks to more than")
+
+
+def test_what_could_not_be_read_again_is_not_written(
+    predictor: CalibratedPredictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "_MAX_JSON_BYTES", 100)
+    with pytest.raises(ValueError, match=r"table\.json is larger than 100 bytes"):
+        save_predictor(predictor, tmp_path / "a.mnaslat")
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_array_that_claims_to_be_huge_is_refused(path: Path) -> None:
