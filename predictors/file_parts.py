@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -39,6 +39,7 @@ MEMBERS: Mapping[str, tuple[str, ...]] = {
     "table": (_TABLE, _KERNEL_MODEL),
     "kernel model": (_KERNEL_MODEL,),
 }
+_MAX_NETWORKS = 10**9
 _Members = tuple[dict[str, Any], dict[str, bytes]]
 
 
@@ -205,10 +206,13 @@ def _networks(calibration: Any) -> tuple[tuple[Graph, ...], Floats]:
 def _errors(values: Any) -> Errors | None:
     if values is None:
         return None
-    numbers: dict[str, Any] = {
-        name: math.nan if value is None else value + 0 for name, value in values.items()
-    }
-    return Errors(**numbers)
+    n, *numbers = (values[each.name] for each in fields(Errors))
+    if type(n) is not int or not 1 <= n <= _MAX_NETWORKS or len(values) != len(numbers) + 1:
+        raise ValueError("the held-out errors are not what they should be")
+    found = [math.nan if number is None else float(number + 0) for number in numbers]
+    if any(abs(number) == math.inf for number in found):
+        raise ValueError("a held-out error is out of range")
+    return Errors(n, *found)
 
 
 def _errors_to_json(errors: Errors | None) -> dict[str, Any] | None:

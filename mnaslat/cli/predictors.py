@@ -3,10 +3,11 @@
 import itertools
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mnaslat.data.measurement import Configuration
 from mnaslat.data.workspace import Workspace
@@ -14,6 +15,8 @@ from mnaslat.errors import PredictorFileError
 from mnaslat.predictors import CalibratedPredictor, CostModel, load_predictor, save_predictor
 
 WholePredictor = CalibratedPredictor | CostModel  # learned from whole networks
+
+_MAX_NETWORKS, _MAX_ERROR = 10**9, 1e6  # that a predictor may claim
 
 
 @dataclass(frozen=True)
@@ -34,14 +37,27 @@ class JudgedErrors:
 
 
 def judged_errors(predictor: WholePredictor) -> JudgedErrors:
-    """As its file says them."""
+    """As its file says them; in its provenance only where that has the form of shipped ones."""
     told = predictor.provenance.get("held_out")
-    if told is not None:
-        return JudgedErrors(told["random"]["n"], told["random"]["mape"], told["new_family"]["mape"])
+    random, new_family = (_entries(told, name) for name in ("random", "new_family"))
+    n, mape = random.get("n"), _fraction(random.get("mape"))
+    if type(n) is int and 1 <= n <= _MAX_NETWORKS and mape is not None:
+        return JudgedErrors(n, mape, _fraction(new_family.get("mape")))
     errors = predictor.held_out
     if errors is None:
         return JudgedErrors(len(predictor.networks), None)
     return JudgedErrors(errors.n, errors.mape)
+
+
+def _entries(values: Any, name: str) -> Mapping[str, Any]:
+    found = values.get(name) if isinstance(values, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
+
+
+def _fraction(value: Any) -> float | None:
+    """An error that can be printed; provenance is whatever its writer wrote."""
+    known = type(value) in (int, float) and 0 <= value <= _MAX_ERROR
+    return float(value) if known else None
 
 
 def store_predictor(workspace: Workspace, predictor: WholePredictor) -> Path:

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mnaslat.cli.predictors import store_predictor
+from mnaslat.cli.predictors import JudgedErrors, judged_errors, store_predictor
 from mnaslat.data.measurement import Configuration
 from mnaslat.data.workspace import Workspace
 from mnaslat.lowering import lower
-from mnaslat.predictors import CostModel, load_predictor
+from mnaslat.predictors import CostModel, load_predictor, save_predictor
 from mnaslat.space import load_space
 from tests.predictors.made_up_networks import made_up_ms
 
@@ -54,3 +54,33 @@ def test_a_name_says_cores_and_delegate_and_never_leads_elsewhere(tmp_path: Path
     path = store_predictor(Workspace(tmp_path), odd)
     assert path.parent == tmp_path / "predictors"
     assert path.name.startswith("phone-fp32-gpu-.._4_5-t1-")
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "3 %",
+        {"mape": 0.03},
+        {"random": {"n": 1, "mape": "x"}, "new_family": {"mape": None}},
+        {"random": {"n": 10**400, "mape": 0.1}, "new_family": {"mape": 0.1}},
+        {"random": {"n": 8, "mape": 10**400}, "new_family": {"mape": 0.1}},
+        {"random": [8, 0.1]},
+    ],
+)
+def test_provenance_of_any_form_is_no_reason_to_fail(
+    model: CostModel, told: Any, tmp_path: Path
+) -> None:
+    save_predictor(model, tmp_path / "a.mnaslat", provenance={"held_out": told})
+    assert model.held_out is not None
+    again = judged_errors(load_predictor(tmp_path / "a.mnaslat"))
+    assert again == JudgedErrors(model.held_out.n, model.held_out.mape)
+    assert str(again).startswith("fitted on 8 networks, held out ")
+
+
+def test_provenance_in_the_form_of_shipped_predictors_is_told(
+    model: CostModel, tmp_path: Path
+) -> None:
+    told = {"random": {"n": 90, "mape": 0.02}, "new_family": {"mape": 0.03}}
+    save_predictor(model, tmp_path / "a.mnaslat", provenance={"held_out": told})
+    again = judged_errors(load_predictor(tmp_path / "a.mnaslat"))
+    assert again == JudgedErrors(90, 0.02, 0.03)

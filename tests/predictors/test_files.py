@@ -348,6 +348,18 @@ def test_what_could_not_be_read_again_is_not_written(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("header", ["{'descr': '<f8', 'shape': (3,", "((((", "\0", '"' * 3, "1+"])
+def test_an_array_whose_header_is_no_header_is_refused(path: Path, header: str) -> None:
+    text = header.encode().ljust(117) + b"\n"
+    array = b"\x93NUMPY\1\0" + len(text).to_bytes(2, "little") + text
+    inner = io.BytesIO()
+    with zipfile.ZipFile(inner, "w") as archive:
+        for name in _arrays(path):
+            archive.writestr(f"{name}.npy", array)
+    _forge(path, "kernel_model.npz", inner.getvalue())
+    _refuse(path, "Cannot read")
+
+
 def test_an_array_that_claims_to_be_huge_is_refused(path: Path) -> None:
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(
@@ -384,6 +396,13 @@ def test_names_that_lead_elsewhere_are_never_written(path: Path, tmp_path: Path)
         lambda manifest: manifest.pop("held_out"),
         lambda manifest: manifest.update(held_out={"n": 1}),
         lambda manifest: manifest.update(held_out=[]),
+        lambda manifest: manifest["held_out"].update(n=10**400),
+        lambda manifest: manifest["held_out"].update(n=1.5),
+        lambda manifest: manifest["held_out"].update(mape=10**400),
+        lambda manifest: manifest["held_out"].update(within_5="x"),
+        lambda manifest: manifest["held_out"].update(within_5=float("inf")),
+        lambda manifest: manifest["held_out"].update(more=1.0),
+        lambda manifest: manifest["configuration"].update(precision="fp99"),
         lambda manifest: manifest.update(configuration={}),
         lambda manifest: manifest["configuration"].update(threads=2),
     ],
