@@ -4,14 +4,24 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mnaslat.errors import ConfigurationMismatch
 from mnaslat.graph import Precision
+
+
+_MAX_TEXT, _MAX_THREADS = 1000, 10_000
+
+
+def _shown(value: object) -> str:
+    try:
+        return repr(value)[:60]
+    except ValueError:  # a number of thousands of digits has no decimal text
+        return "a huge number"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +37,19 @@ class Configuration:
     runtime: str = ""  # name and version, and a hash where it is a binary of its own
 
     def __post_init__(self) -> None:
+        for name in ("device", "fingerprint", "cores", "delegate", "runtime"):
+            text = getattr(self, name)
+            if not isinstance(text, str) or len(text) > _MAX_TEXT:
+                raise ValueError(f"{name} must be a short text, got {_shown(text)}.")
+        if self.precision not in get_args(Precision):
+            known = ", ".join(get_args(Precision))
+            raise ValueError(f"precision must be one of {known}, got {_shown(self.precision)}.")
+        if type(self.threads) is not int:
+            raise ValueError(f"threads must be a whole number, got {_shown(self.threads)}.")
         if self.threads < 1:
-            raise ValueError(f"threads must be at least 1, got {self.threads}.")
+            raise ValueError(f"threads must be at least 1, got {_shown(self.threads)}.")
+        if self.threads > _MAX_THREADS:
+            raise ValueError(f"threads must be at most {_MAX_THREADS}, got {_shown(self.threads)}.")
 
     @property
     def key(self) -> str:
@@ -38,8 +59,20 @@ class Configuration:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Configuration":
-        """Read what ``dataclasses.asdict`` gave."""
-        return cls(**data)
+        """Read what ``dataclasses.asdict`` gave.
+
+        Raises:
+            ValueError: If it has other fields, or one is of another type, out of range, or could
+                do harm on a terminal.
+        """
+        names = {each.name for each in fields(cls)}
+        if not isinstance(data, Mapping) or not {"device", "fingerprint"} <= set(data) <= names:
+            raise ValueError(f"a configuration has the fields {', '.join(sorted(names))}")
+        found = cls(**data)
+        for name in sorted(names):
+            if not str(getattr(found, name)).isprintable():
+                raise ValueError(f"the {name} of a configuration has characters that do not print")
+        return found
 
     def require(self, other: "Configuration", what: str) -> None:
         """Refuse to go on where ``other`` is a different configuration.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mnaslat.architecture import Architecture
 from mnaslat.data.measurement import Configuration
-from mnaslat.errors import ConfigurationMismatch
+from mnaslat.errors import ConfigurationMismatch, PredictorFileError
 from mnaslat.graph import Graph, Precision
 from mnaslat.lowering import lower
 from mnaslat.predictors.explanation import Explanation
@@ -108,6 +108,21 @@ def checked_latency_ms(latency_ms: Sequence[float] | Floats, n: int, what: str) 
             f"{bad[0]}. Leave out what could not be measured."
         )
     return checked
+
+
+def checked_prediction_ms(predicted_ms: Floats) -> Floats:
+    """Predictions as they are, shape ``(n,)``.
+
+    Raises:
+        PredictorFileError: If one is no finite number: numbers of a damaged or forged file are
+            each in range, and may be nonsense together.
+    """
+    if not np.isfinite(predicted_ms).all():
+        raise PredictorFileError(
+            "The predictor gives no finite latency for a network: its numbers make no sense "
+            "together. Get its file again from where it came, or calibrate again."
+        )
+    return predicted_ms
 
 
 def renewed(

@@ -64,7 +64,8 @@ class CostFunction:
     def latency_ms(self, features: Floats) -> Floats:
         """Latency in milliseconds, shape ``(n,)``, of the features at ``columns``."""
         total_ms = np.maximum(features[:, 0], LEAST_MS)
-        return np.asarray(total_ms * np.exp(self.misfit(features)))
+        with np.errstate(over="ignore", invalid="ignore"):  # who asks refuses what is not finite
+            return np.asarray(total_ms * np.exp(self.misfit(features)))
 
     def misfit(self, features: Floats) -> Floats:
         """Logarithm of the factor that the terms do not describe, shape ``(n,)``."""

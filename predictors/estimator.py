@@ -10,7 +10,7 @@ from typing import Any, TypeVar, overload
 
 import numpy as np
 
-from mnaslat.predictors.base import Floats, Network
+from mnaslat.predictors.base import Floats, Network, checked_prediction_ms
 
 Own = TypeVar("Own", bound="Estimator")
 
@@ -64,10 +64,11 @@ class Estimator:
 
         Raises:
             ConfigurationMismatch: If a graph has another precision than the predictor.
+            PredictorFileError: If a prediction is no finite number.
         """
         if not isinstance(networks, Sequence):
-            return float(self.predict([networks])[0])
-        return self.predict(networks)
+            return float(checked_prediction_ms(self.predict([networks]))[0])
+        return checked_prediction_ms(self.predict(networks))
 
     def score(self, graphs: Sequence[Any], latency_ms: Sequence[float] | Any) -> float:
         """Coefficient of determination, as scikit-learn's regressors score; 1 is perfect.

@@ -98,8 +98,8 @@ def load_predictor(path: str | Path) -> Any:  # which kind it is, only the file 
         ) from None
     except DAMAGE as error:
         raise PredictorFileError(
-            f"Cannot read {path} as a predictor: {str(error) or type(error).__name__}. It may be "
-            "truncated; get it again from where it came, or calibrate again."
+            f"Cannot read {path} as a predictor: {str(error).rstrip('.') or type(error).__name__}. "
+            "It may be truncated; get it again from where it came, or calibrate again."
         ) from None
 
 

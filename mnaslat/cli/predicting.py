@@ -111,11 +111,14 @@ def predict(
 
 
 def _row(found: "WholePredictor", text: str, network: "Network", explain: bool) -> dict[str, Any]:
-    from mnaslat.predictors.base import as_graphs
+    import numpy as np
+
+    from mnaslat.predictors.base import as_graphs, checked_prediction_ms
     from mnaslat.predictors.operations import unmet_places
 
     (graph,) = as_graphs([network], found.configuration.precision)
     (prediction,) = found.predict_detailed([graph])
+    checked_prediction_ms(np.array([prediction.latency_ms]))
     unknown = unmet_places(graph, found.met_operations)
     low_ms, high_ms = found.predict_interval_ms(network)
     return {

@@ -96,3 +96,32 @@ def test_the_same_configuration_is_accepted_and_survives_json() -> None:
 def test_a_configuration_needs_a_thread() -> None:
     with pytest.raises(ValueError, match="threads must be at least 1, got 0"):
         Configuration(device="host", fingerprint="x", threads=0)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "sentence"),
+    [
+        ("device", ["x"], r"device must be a short text, got \['x'\]"),
+        ("device", "x" * 1001, "device must be a short text"),
+        ("fingerprint", 5, "fingerprint must be a short text, got 5"),
+        ("fingerprint", "\x1b[31mred\x07", "the fingerprint of a configuration has characters"),
+        ("cores", "4\n5", "the cores of a configuration has characters"),
+        ("precision", "fp99", "precision must be one of fp32, fp16, int8, got 'fp99'"),
+        ("precision", ["fp32"], "precision must be one of"),
+        ("threads", True, "threads must be a whole number, got True"),
+        ("threads", 1.5, "threads must be a whole number, got 1.5"),
+        ("threads", math.inf, "threads must be a whole number, got inf"),
+        ("threads", 10**400, "threads must be at most 10000, got 1000"),
+        pytest.param("threads", 10**5000, "got a huge number", id="threads-huge"),
+        ("serial", "x", "a configuration has the fields cores, delegate, device"),
+    ],
+)
+def test_a_configuration_in_a_file_is_checked(field: str, value: object, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        Configuration.from_json({**asdict(CONFIGURATION), field: value})
+
+
+@pytest.mark.parametrize("data", [None, 5, [], {}, {"device": "host"}])
+def test_what_is_no_configuration_is_refused(data: object) -> None:
+    with pytest.raises(ValueError, match="a configuration has the fields"):
+        Configuration.from_json(data)  # type: ignore[arg-type]

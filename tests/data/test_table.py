@@ -27,8 +27,8 @@ tables = st.builds(
     LatencyTable,
     st.builds(
         Configuration,
-        device=st.text(max_size=5),
-        fingerprint=st.text(max_size=5),
+        device=st.text(max_size=5).filter(str.isprintable),
+        fingerprint=st.text(max_size=5).filter(str.isprintable),
         threads=st.integers(1, 8),
     ),
     st.dictionaries(st.sampled_from(SIGNATURES), rows),

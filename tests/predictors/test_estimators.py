@@ -2,7 +2,8 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
 
 from mnaslat.data.measurement import Configuration
 from mnaslat.data.table import LatencyTable
+from mnaslat.errors import PredictorFileError
 from mnaslat.graph import Graph
 from mnaslat.predictors import CalibratedPredictor, CostModel, KernelModel, TablePredictor
 from mnaslat.predictors.estimator import Estimator
@@ -52,6 +54,17 @@ def test_fit_returns_the_estimator_and_predict_an_array(case: Case) -> None:
     assert predicted_ms.shape == latency_ms.shape and predicted_ms.dtype == np.float64
     assert estimator.score(graphs, latency_ms) > 0.9
     assert estimator.score(graphs, list(latency_ms)) <= 1.0
+
+
+@pytest.mark.parametrize("latency_ms", [np.inf, np.nan])
+def test_what_is_no_finite_latency_is_never_given_out(latency_ms: float) -> None:
+    class Nonsense(Estimator):
+        def predict(self, graphs: Sequence[Any]) -> np.ndarray:
+            return np.full(len(graphs), latency_ms)
+
+    for asked in (NETWORKS[0], NETWORKS[:2]):
+        with pytest.raises(PredictorFileError, match="no finite latency for a network"):
+            Nonsense().predict_ms(asked)
 
 
 def test_a_clone_has_the_same_arguments_and_nothing_learned(case: Case) -> None:
