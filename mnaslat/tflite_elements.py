@@ -17,6 +17,8 @@ def _reduction(reader: ModelReader, operator: FileOperator) -> bool:
     whole = reader.whole_shape(operator.inputs[0])
     if axes is None:
         raise ValueError(f"{operator.name} has no axes")
+    if not whole:
+        raise ValueError(f"{operator.name} is to reduce a single number")
     gone = {axis % len(whole) for axis in reader.numbers(axes)}
     kinds: dict[str, Kind] = {"MEAN": "mean", "SUM": "sum", "REDUCE_MAX": "reduce_max"}
     kind = kinds[operator.name]

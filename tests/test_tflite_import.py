@@ -172,6 +172,20 @@ def test_every_convolution_comes_back_as_it_was_written(ops: str, tmp_path: Path
 # --- Files of others -------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("height", "width", "expected"),
+    [(1, 2, "conv3x3~1x2>6"), (2, 1, "conv3x3~2x1>6"), (2, 2, "conv3x3~2>6")],
+)
+def test_dilation_is_read_by_height_and_width(
+    height: int, width: int, expected: str, tmp_path: Path
+) -> None:
+    model = Model()
+    inputs = [model.input, model.weights(6, 3, 3, 4), model.weights(6)]
+    dilation = {"dilationHFactor": height, "dilationWFactor": width}
+    model.op("CONV_2D", inputs, (1, 8, 8, 6), **CONV, **dilation)
+    assert _ops(model, tmp_path) == expected
+
+
 def test_convolutions_padding_and_activations(tmp_path: Path) -> None:
     model = Model()
     pads = model.numbers([[0, 0], [1, 1], [1, 1], [0, 0]])
@@ -299,6 +313,11 @@ def _flawed(flaw: str) -> Model:
         shape = (1,) * 9
     elif flaw == "groups":
         inputs[1] = model.weights(6, 1, 1, 3)
+    elif flaw == "single number":
+        model = Model(input_shape=(1, 1))
+        number = model.op("RESHAPE", [model.input, model.numbers([1])], (), kind="ReshapeOptions")
+        model.op("MEAN", [number, model.numbers([0])], (), kind="ReducerOptions")
+        return model
     elif flaw == "no options":
         model.op("CONV_2D", inputs, shape)
         return model
@@ -323,6 +342,7 @@ def _flawed(flaw: str) -> Model:
         ("huge", "it has a tensor of shape"),
         ("rank", "it claims to have 9 dimensions of a tensor"),
         ("groups", "weights do not fit its input"),
+        ("single number", "MEAN is to reduce a single number"),
         ("no options", "CONV_2D has no options"),
         ("no output", "no output depends on its input"),
         ("no code", "it names operator code 5 of 1"),
