@@ -32,17 +32,19 @@ class Translation:
         self.views: dict[int, View] = {recorded.image.number: lying(0, sizes, IMAGE_ORDER)}
         self.moved: dict[tuple[View, Shape], int] = {}
         self.path = ""
+        self._makers: dict[int, Call] = {}  # of outputs, translated or not
 
     def graph(self, precision: Precision) -> Graph:
         for call in self.trace.calls:
             self.path = call.path
+            self._makers |= {output.number: call for output in call.outputs}
             translate = TRANSLATIONS.get(call.name)
             if translate is None or not translate(self, call):
-                self._take_unknown(call)
-        outputs = [self.views[output.number].value for output in self.trace.outputs]
+                self._take_unknown(call, call.outputs)
+        outputs = [self.view(output).value for output in self.trace.outputs]
         return self.draft.finish(outputs, precision)
 
-    def _take_unknown(self, call: Call) -> None:
+    def _take_unknown(self, call: Call, outputs: Sequence[Traced]) -> None:
         if self.unknown == "error":
             place = call.path or "the module itself"
             inputs = ", ".join(
@@ -52,9 +54,9 @@ class Translation:
                 f"{place} calls {call.name} on {inputs or 'several tensors'}, which has no meaning "
                 'here. With unknown="estimate" it is priced by the elements it moves.'
             )
-        values = [self.views[one.number].value for one in traced(call.args)]
+        values = [self.view(one).value for one in traced(call.args)]
         name = re.sub(r"\W", "_", call.name)[:64]
-        for output in call.outputs:
+        for output in outputs:
             order = usual_order(len(output.shape))
             size = shape_in(output.shape, order) or (1,)
             value = self.add("unknown", *values, size=size, name=name)
@@ -68,6 +70,8 @@ class Translation:
 
     def view(self, tensor: Traced) -> View:
         """Where a tensor lies."""
+        if tensor.number not in self.views:  # an output that the translation left out
+            self._take_unknown(self._makers[tensor.number], [tensor])
         return self.views[tensor.number]
 
     def order(self, view: View) -> tuple[int, ...]:

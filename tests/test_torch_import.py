@@ -614,6 +614,18 @@ def test_operations_with_several_outputs_can_be_estimated() -> None:
     )
 
 
+def test_further_outputs_of_known_operations_can_be_estimated_too() -> None:
+    def pooled_back(_: Any, x: Tensor) -> Tensor:
+        y, places = F.max_pool2d(x, 2, return_indices=True)
+        return F.max_unpool2d(y.relu(), places, 2)
+
+    ops = _ops(Computes(pooled_back), unknown="estimate")
+    assert "unknown.max_pool2d_with_indices=4x4x4" in ops
+    assert "unknown.max_unpool2d=8x8x4" in ops
+    with pytest.raises(UnsupportedOperation, match="calls max_pool2d_with_indices on 1x4x8x8"):
+        _of(lambda x: F.max_pool2d(x, 2, return_indices=True)[1] + x[:, :, :4, :4])
+
+
 @pytest.mark.parametrize(
     ("function", "sentence"),
     [
