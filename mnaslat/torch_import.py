@@ -6,17 +6,22 @@ last, batch norm folded, activations fused, padding explicit unless it equals SA
 (``mnaslat.fusion``).
 """
 
+import math
 from collections.abc import Sequence
 
+import torch
 from torch import nn
 
 # These know how to translate: importing them registers what they know.
 from mnaslat import torch_elements as _elements  # noqa: F401
 from mnaslat import torch_moving as _moving  # noqa: F401
 from mnaslat import torch_weighted as _weighted  # noqa: F401
+from mnaslat.errors import UnsupportedOperation
 from mnaslat.graph import Graph, Precision
 from mnaslat.torch_trace import trace
 from mnaslat.torch_translation import Translation, Unknown
+
+_MAX_ELEMENTS = 2**31  # of an image; what a runtime can count
 
 
 def graph_from_torch(
@@ -49,9 +54,25 @@ def graph_from_torch(
     >>> graph_from_torch(net, (1, 3, 32, 32)).signature
     'fp32 32x32x3 pad+1 conv3x3/2+0>8 | hard_swish'
     """
-    shape = tuple(input_shape)
-    if len(shape) != 4 or shape[0] != 1 or min(shape) < 1:
-        raise ValueError(f"input_shape must be (1, channels, height, width), got {shape}.")
+    shape = _checked_shape(input_shape)
     if unknown not in ("error", "estimate"):
         raise ValueError(f"unknown must be 'error' or 'estimate', got {unknown!r}.")
+    if isinstance(module, torch.jit.ScriptModule):
+        raise UnsupportedOperation(
+            "The module is TorchScript, which cannot be followed. Import the module that it was "
+            "made from."
+        )
+    if not isinstance(module, nn.Module):
+        raise ValueError(f"module must be a torch.nn.Module, got a {type(module).__name__}.")
     return Translation(trace(module, shape), unknown).graph(precision)
+
+
+def _checked_shape(input_shape: Sequence[int]) -> tuple[int, ...]:
+    shape = tuple(input_shape)
+    # NumPy's integers count as well, True does not.
+    whole = all(hasattr(size, "__index__") and not isinstance(size, bool) for size in shape)
+    if not whole or len(shape) != 4 or shape[0] != 1 or min(shape) < 1:
+        raise ValueError(f"input_shape must be (1, channels, height, width), got {shape}.")
+    if math.prod(map(int, shape)) > _MAX_ELEMENTS:
+        raise ValueError(f"input_shape may have at most {_MAX_ELEMENTS} elements.")
+    return tuple(map(int, shape))

@@ -19,6 +19,7 @@ from mnaslat.torch_views import Sizes, View, lying, shape_in, usual_order
 Unknown = Literal["error", "estimate"]
 
 IMAGE_ORDER = (0, 2, 3, 1)
+_FILTERED = ("conv", "conv_transpose", "linear")
 
 
 class Translation:
@@ -66,6 +67,11 @@ class Translation:
 
     def add(self, kind: Kind, *values: int, **fields: Any) -> int:
         """Draft one operation on values."""
+        if kind in _FILTERED and fields.get("filters") == 0:
+            raise UnsupportedOperation(
+                f"{self.path or 'the module itself'} has no filters: it makes a tensor without "
+                "elements, which no runtime executes. Leave it out of the network."
+            )
         return self.draft.add(kind, *values, label=self.path, **fields)
 
     def view(self, tensor: Traced) -> View:

@@ -211,6 +211,12 @@ def test_batch_norm_is_not_folded_where_the_convolution_is_read_twice() -> None:
     assert _ops(module) == "conv1x1>4 | scale shift add@2,0"
 
 
+def test_batch_norm_without_statistics_is_not_folded() -> None:
+    norm = nn.BatchNorm2d(4, track_running_stats=False)
+    ops = _ops(nn.Sequential(nn.Conv2d(4, 4, 1), norm))
+    assert ops.startswith("conv1x1>4 | ") and "rsqrt" in ops and "mean=1x1x4" in ops
+
+
 def test_an_output_is_not_fused_with_what_follows_it() -> None:
     def forward(m: Any, x: Tensor) -> tuple[Tensor, Tensor]:
         y = m.conv(x)
@@ -257,6 +263,8 @@ def test_weights_that_are_computed_from_weights_cost_nothing() -> None:
         (nn.MaxPool2d(3, 2, 1), "pad+1 max_pool3x3/2+0"),
         (nn.MaxPool2d(3, 1, 1), "max_pool3x3"),
         (nn.MaxPool2d(3, 2, ceil_mode=True), "max_pool3x3/2"),
+        (nn.MaxPool2d(3, 2, 1, ceil_mode=True), "pad+1x2x1x2 max_pool3x3/2+0"),
+        (nn.MaxPool2d(3, 1, 1, dilation=2), "pad+1 max_pool3x3~2+0"),
         (nn.AvgPool2d(2), "avg_pool2x2/2"),
         (nn.AvgPool2d(8), "avg_pool8x8/8"),
         (nn.AvgPool2d(8, 1), "avg_pool8x8+0"),
@@ -617,7 +625,7 @@ def test_operations_with_several_outputs_can_be_estimated() -> None:
 def test_further_outputs_of_known_operations_can_be_estimated_too() -> None:
     def pooled_back(_: Any, x: Tensor) -> Tensor:
         y, places = F.max_pool2d(x, 2, return_indices=True)
-        return F.max_unpool2d(y.relu(), places, 2)
+        return F.max_unpool2d(y.relu(), places, [2, 2])
 
     ops = _ops(Computes(pooled_back), unknown="estimate")
     assert "unknown.max_pool2d_with_indices=4x4x4" in ops
@@ -658,10 +666,50 @@ def test_writing_through_a_view_is_refused_rather_than_missed() -> None:
         _of(into_new)
 
 
-@pytest.mark.parametrize("shape", [(3, 8, 8), (2, 3, 8, 8), (1, 3, 0, 8), ()])
-def test_wrong_input_shapes(shape: tuple[int, ...]) -> None:
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (3, 8, 8),
+        (2, 3, 8, 8),
+        (1, 3, 0, 8),
+        (),
+        (1, 3, 8.0, 8),
+        (True, 3, 8, 8),
+        (1, 3, "8", 8),
+        (1, 3, None, 8),
+    ],
+)
+def test_wrong_input_shapes(shape: Any) -> None:
     with pytest.raises(ValueError, match=r"input_shape must be \(1, channels, height, width\)"):
         graph_from_torch(nn.ReLU(), shape)
+
+
+@pytest.mark.parametrize("side", [2**16, 2**40, 10**400])
+def test_images_that_no_runtime_can_hold(side: int) -> None:
+    with pytest.raises(ValueError, match="input_shape may have at most 2147483648 elements"):
+        graph_from_torch(nn.ReLU(), (1, 3, side, side))
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+def test_torch_script_is_refused() -> None:
+    for scripted in (
+        torch.jit.script(nn.Conv2d(4, 4, 1)),
+        torch.jit.trace(  # type: ignore[no-untyped-call]  # torch has no types here
+            nn.Conv2d(4, 4, 1), torch.zeros(1, 4, 8, 8)
+        ),
+    ):
+        with pytest.raises(UnsupportedOperation, match="TorchScript, which cannot be followed"):
+            graph_from_torch(scripted, (1, 4, 8, 8))
+    with pytest.raises(ValueError, match=r"module must be a torch\.nn\.Module, got a function"):
+        graph_from_torch(test_torch_script_is_refused)  # type: ignore[arg-type]
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
+@pytest.mark.parametrize("layer", [nn.Conv2d(4, 6, 1), nn.ConvTranspose2d(4, 6, 2, 2)])
+def test_a_layer_without_filters_is_named(layer: nn.Module) -> None:
+    empty = type(layer)(4, 0, 1)
+    with pytest.raises(UnsupportedOperation, match="^1 has no filters"):
+        graph_from_torch(nn.Sequential(nn.ReLU(), empty), (1, 4, 8, 8))
 
 
 def test_wrong_settings() -> None:
