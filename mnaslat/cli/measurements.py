@@ -13,7 +13,7 @@ import typer
 
 from mnaslat.cli.evaluation import ELSEWHERE, errors_text
 from mnaslat.cli.networks import names_code, read_stored_network
-from mnaslat.cli.options import print_json, usage
+from mnaslat.cli.options import print_json, read_text, usage
 from mnaslat.cli.progress import say
 from mnaslat.data.measurement import Configuration
 from mnaslat.errors import MnaslatError
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 _COLUMNS = ("model", "latency_ms")
-_MAX_BYTES = 2**24
+_MAX_BYTES, _MAX_LINES = 2**24, 10_000
 _SAME = 1.1  # two latencies of one network agree within this factor
 _UNUSUAL = 2.0  # from a latency to what the others imply
 # From one line to the others, relative to the prior: rather another unit than another network.
@@ -255,15 +255,10 @@ def read_measurements(
 
 
 def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise ValueError(f"{path} is larger than {_MAX_BYTES // 2**20} MB.")
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise ValueError(f"Cannot read {path}: {error.strerror}.") from None
-    except UnicodeDecodeError:
-        raise ValueError(f"{path} is no UTF-8 text.") from None
-    reader = csv.reader(text.splitlines())
+    texts = read_text(path, _MAX_BYTES).splitlines()
+    if len(texts) > _MAX_LINES:
+        raise ValueError(f"{path} has {len(texts)} lines; at most {_MAX_LINES} are read.")
+    reader = csv.reader(texts)
     rows: list[tuple[int, dict[str, str]]] = []
     header: list[str] | None = None
     try:

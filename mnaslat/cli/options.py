@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from mnaslat.profiling.device import Device
     from mnaslat.space import SearchSpace
 
+_MAX_ARCHITECTURE_BYTES = 2**20
+
 WorkspaceOption = Annotated[
     Path,
     typer.Option("--workspace", "-w", help="Folder with measurements, predictors and runs."),
@@ -230,17 +232,37 @@ def read_architecture(text: str, space: "SearchSpace", resolution: int | None) -
 
 
 def _read_architecture_file(path: Path, kind: Any) -> "Architecture":
+    text = read_text(path, _MAX_ARCHITECTURE_BYTES)
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"Cannot read {path}: {error.strerror}.") from None
+        data = json.loads(text)
     except (ValueError, RecursionError):
         raise ValueError(f"{path} is not JSON.") from None
+    if isinstance(data, dict):
+        data = data.get("architecture", data)  # as `mnaslat model --json` prints it
     if not isinstance(data, dict):
         raise ValueError(f"{path} does not hold an architecture.")
-    data = data.get("architecture", data)  # as `mnaslat model --json` prints it
     architecture: Architecture = kind.from_json(data)
     return architecture
+
+
+def read_text(path: Path, max_bytes: int) -> str:
+    """A file of UTF-8 text, read no further than its limit, whatever the file is.
+
+    Raises:
+        ValueError: If it cannot be read, is larger, or is no such text.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(max_bytes + 1)
+    except (OSError, ValueError) as error:  # a name with a null character is no OSError
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise ValueError(f"Cannot read {path}: {reason}.") from None
+    if len(content) > max_bytes:
+        raise ValueError(f"{path} is larger than {max_bytes // 2**20} MB.")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is no UTF-8 text.") from None
 
 
 def print_json(data: Any) -> None:

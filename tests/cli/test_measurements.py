@@ -122,6 +122,7 @@ def test_a_bad_line_is_named(tmp_path: Path, row: Any, sentence: str) -> None:
         (b"model,latency\nmnasnet-a1,9\n", "has no column 'latency_ms'"),
         (b"\xff\xfe\x00", "is no UTF-8 text"),
         (b"model,latency_ms\n" + b"#" * 2**25, "is larger than 16 MB"),
+        (b"model,latency_ms\n" + b"x,1\n" * 10_000, "has 10001 lines; at most 10000 are read"),
     ],
 )
 def test_what_is_no_file_of_measurements_is_refused(
@@ -133,6 +134,35 @@ def test_what_is_no_file_of_measurements_is_refused(
         _read(path)
     with pytest.raises(typer.BadParameter, match="Cannot read"):
         _read(tmp_path / "missing.csv")
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="there is no file without end")
+def test_a_file_without_end_is_read_no_further_than_its_limit(tmp_path: Path) -> None:
+    with pytest.raises(typer.BadParameter, match="/dev/zero is larger than 16 MB"):
+        _read(Path("/dev/zero"))
+    (tmp_path / "zero.json").symlink_to("/dev/zero")
+    with pytest.raises(typer.BadParameter, match=r"line 2: .*zero\.json is larger than 1 MB"):
+        _read(_file(tmp_path, [("zero.json", 3.0)]))
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"[1]", "does not hold an architecture"),
+        (b'{"architecture": [1]}', "does not hold an architecture"),
+        (b'{"architecture": null}', "does not hold an architecture"),
+        (b"[" * 100_000, "is not JSON"),
+        (b"\xff\xfe", "is no UTF-8 text"),
+        (b'{"format": 1, "blocks": 5}', "Not an architecture"),
+        (b'{"format": 1, "blocks": [], "resolution": {}}', "line 2: "),
+    ],
+)
+def test_a_json_file_that_is_no_architecture_is_refused(
+    tmp_path: Path, content: bytes, sentence: str
+) -> None:
+    (tmp_path / "network.json").write_bytes(content)
+    with pytest.raises(typer.BadParameter, match=sentence):
+        _read(_file(tmp_path, [("network.json", 3.0)]))
 
 
 def test_measurements_that_agree_may_stand_twice(tmp_path: Path) -> None:
