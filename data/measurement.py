@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from mnaslat.errors import ConfigurationMismatch
 from mnaslat.graph import Precision
 
-
 _MAX_TEXT, _MAX_THREADS = 1000, 10_000
 
 

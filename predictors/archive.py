@@ -23,8 +23,8 @@ from mnaslat.errors import PredictorFileError
 
 FILE_KIND = "mnaslat-predictor"
 _MAX_MEMBER_BYTES = 256 * 2**20  # of arrays, which take no more memory than that
-# Once parsed, JSON may take 25 times the memory. A thousand networks of a calibration, or all layers
-# of the space mnasnet, are about 1 MB or less.
+# Once parsed, JSON may take 25 times the memory. A thousand networks of a calibration, or all
+# layers of the space mnasnet, are about 1 MB or less.
 _MAX_JSON_BYTES = 16 * 2**20
 _MAX_MANIFEST_BYTES = 4 * 2**20
 # What a damaged or forged member may make its readers raise.
