@@ -2,11 +2,13 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import adbutils
@@ -505,8 +507,15 @@ def test_the_program_ends_with_ctrl_c(tmp_path: Path) -> None:
 
 def _program(command: list[str]) -> "subprocess.Popen[str]":
     """As somebody types it in a checkout: the current folder is on the path."""
-    environment = {**os.environ, "PYTHONSAFEPATH": ""}
-    return subprocess.Popen(command, cwd=_ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command,
+        cwd=_ROOT,
+        env={**os.environ, "PYTHONSAFEPATH": ""},
+        stdout=subprocess.PIPE,
+        text=True,
+        # Whoever runs the tests in the background may have told them to ignore Ctrl-C.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )
 
 
 def _children() -> set[str]:

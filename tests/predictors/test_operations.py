@@ -9,7 +9,7 @@ from mnaslat.data.measurement import Configuration
 from mnaslat.data.table import LatencyTable, Row
 from mnaslat.graph import WEIGHTED, Graph, Kind
 from mnaslat.predictors import CostModel, TablePredictor, load_pretrained
-from mnaslat.predictors.cost_features import _ELEMENTWISE, _MOVING, _REDUCING, layer_terms
+from mnaslat.predictors.cost_features import _ELEMENTWISE, _MOVING, _REDUCING
 from mnaslat.predictors.operations import operations_of, unmet, unmet_places
 from mnaslat.predictors.shipped import measured_networks
 from tests.predictors.made_up_networks import made_up_ms, made_up_networks
@@ -62,16 +62,6 @@ def test_a_table_knows_the_operations_of_its_layers() -> None:
     found = TablePredictor(table).explain(graph).layers
     assert [each.source for each in found] == ["measured", "estimated", "unknown"]
     assert found[2].unknown == ("softmax",)
-
-
-@pytest.mark.parametrize("runtime", ["cpu", "gpu"])
-def test_several_vectors_cost_as_often_as_there_are(runtime: str) -> None:
-    costs = []
-    for image in ("64", "100x64"):
-        layer = Graph.parse(f"fp32 {image} linear>32").layers[0]
-        terms = layer_terms(layer, runtime, "fp32")  # type: ignore[arg-type]  # one of the two
-        costs.append(next(ms for term, ms in terms.items() if term.what == "weights"))
-    assert costs[1] == pytest.approx(100 * costs[0])
 
 
 def test_every_kind_of_op_has_a_price_of_its_own() -> None:
