@@ -166,6 +166,7 @@ def test_workers_end_with_the_search_however_it_ends(ending: signal.Signals) -> 
     with subprocess.Popen(
         [sys.executable, "-c", SEARCHING],
         cwd=Path(__file__).parents[2],
+        env={**os.environ, "PYTHONSAFEPATH": ""},  # it imports the tests
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     ) as search:

@@ -114,7 +114,12 @@ def test_a_killed_training_goes_on_in_a_fresh_process(digits: ImageSet, tmp_path
         return subprocess.run(
             [sys.executable, "-c", KILLED, str(tmp_path / "training.pt"), str(kill_after)],
             cwd=Path(__file__).parents[2],
-            env={**os.environ, "PYTHONHASHSEED": str(kill_after), "OMP_NUM_THREADS": "1"},
+            env={
+                **os.environ,
+                "PYTHONSAFEPATH": "",  # it imports the tests
+                "PYTHONHASHSEED": str(kill_after),
+                "OMP_NUM_THREADS": "1",
+            },
             capture_output=True,
             text=True,
         )
