@@ -28,6 +28,7 @@ from mnaslat.predictors.cost_state import digest
 from mnaslat.predictors.estimator import Estimator
 from mnaslat.predictors.evaluation import Errors, prediction_errors
 from mnaslat.predictors.explanation import Explanation, LayerCost
+from mnaslat.predictors.measured import check_unit, merged
 from mnaslat.predictors.table_predictor import TablePredictor
 
 _MIN_NETWORKS = 3
@@ -88,20 +89,22 @@ class CalibratedPredictor(AdditivePredictor, Estimator):
         """Fit the correction to full models.
 
         Args:
-            graphs: At least three.
+            graphs: At least three; one given twice counts once.
             latency_ms: Shape ``(n,)``, in milliseconds.
 
         Raises:
-            ValueError: If there are too few networks or a latency is not positive.
+            ValueError: If there are too few networks, a latency is not positive, one network has
+                two very different latencies, or all are about a thousand times what the base
+                predicts.
             ConfigurationMismatch: If a graph has another precision than the base.
         """
-        if len(graphs) < _MIN_NETWORKS:
+        measured_ms = checked_latency_ms(latency_ms, len(graphs), "Calibration")
+        networks, measured_ms = merged(as_graphs(graphs, self.configuration.precision), measured_ms)
+        if len(networks) < _MIN_NETWORKS:
             raise ValueError(
                 f"Calibration needs at least {_MIN_NETWORKS} networks with one latency each, got "
-                f"{len(graphs)}."
+                f"{len(networks)} different ones."
             )
-        measured_ms = checked_latency_ms(latency_ms, len(graphs), "Calibration")
-        networks = as_graphs(graphs, self.configuration.precision)
         fresh = [index for index, graph in enumerate(networks) if not self._has_seen(graph)]
         self.networks, self.measured_ms = [networks[index] for index in fresh], measured_ms[fresh]
         if len(fresh) < _MIN_NETWORKS:
@@ -109,6 +112,9 @@ class CalibratedPredictor(AdditivePredictor, Estimator):
             self.networks, self.measured_ms, self.residuals = [], np.zeros(0), np.zeros(0)
             return self
         base_ms, sizes = self.base.predict(self.networks), sizes_mb(self.networks)
+        check_unit(
+            self.measured_ms, [base_ms], "the base predicts", "take a base of a device like this"
+        )
         self.correction = choose_correction(base_ms, sizes, self.measured_ms)
         held_out_ms = np.empty_like(self.measured_ms)
         for kept, left in folds(len(fresh), 10):

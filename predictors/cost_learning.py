@@ -15,6 +15,7 @@ from mnaslat.predictors.cost_fit import CostFit, CostSettings, fit_costs
 from mnaslat.predictors.cost_intervals import IntervalScores
 from mnaslat.predictors.cost_state import CostState, all_terms, digest
 from mnaslat.predictors.cost_view import CostView
+from mnaslat.predictors.measured import check_unit
 from mnaslat.predictors.operations import operations_of
 
 MIN_NETWORKS = 5  # without other devices as priors
@@ -22,9 +23,6 @@ _MAX_NETWORKS = 3000  # the fit inverts matrices of this size
 # With fewer whole networks measured, priors help so much that they are not put to the test.
 _MIN_TO_DOUBT = 40
 _GROSS = 5.0  # typical errors; what lies farther away counts no more
-_SAME = 1.5  # two measurements of one network agree within this factor
-# Devices differ in speed, but not by this factor: microseconds or seconds taken for milliseconds.
-_OTHER_UNIT = 50.0
 
 
 def learn(
@@ -93,7 +91,8 @@ def _learn(
     views = [CostView(each.fit, amounts.terms) for each in priors]
     offset: Floats | float = 0.0
     if views:
-        _check_unit(measured_ms, [each.log_ms(composed) for each in views])
+        expected_ms = [each.latency_ms(composed) for each in views]
+        check_unit(measured_ms, expected_ms, "the priors predict", "fit without priors")
         offset = np.mean([each.misfit(composed) for each in views], axis=0)
     fit = fit_costs(
         amounts.terms,
@@ -149,28 +148,6 @@ def checked_priors(
     return priors
 
 
-def merged(graphs: Sequence[Graph], latency_ms: Floats) -> tuple[list[Graph], Floats]:
-    """Each network once, with the geometric mean of its latencies, shape ``(networks,)``.
-
-    Raises:
-        ValueError: If the latencies of one network differ by more than half.
-    """
-    places: dict[str, list[int]] = {}
-    for index, graph in enumerate(graphs):
-        places.setdefault(graph.signature, []).append(index)
-    merged = []
-    for indices in places.values():
-        found = latency_ms[indices]
-        if found.max() > _SAME * found.min():
-            raise ValueError(
-                f"The networks at {', '.join(map(str, indices))} are the same, but took "
-                f"{', '.join(f'{each:.4g}' for each in found)} ms. Measure again, or keep the one "
-                "that is right."
-            )
-        merged.append(float(np.exp(np.log(found).mean())))
-    return [graphs[indices[0]] for indices in places.values()], np.array(merged)
-
-
 def _check_number(n: int, has_priors: bool) -> None:
     least = 1 if has_priors else MIN_NETWORKS
     if n < least:
@@ -183,17 +160,3 @@ def _check_number(n: int, has_priors: bool) -> None:
             f"A cost model takes at most {_MAX_NETWORKS} networks, got {n}. A random part of them "
             "teaches it as much."
         )
-
-
-def _check_unit(measured_ms: Floats, predicted: Sequence[Floats]) -> None:
-    """Raise an error where latencies can hardly be in milliseconds, by priors' log latencies."""
-    factors = [float(np.median(np.log(measured_ms) - log_ms)) for log_ms in predicted]
-    nearest = math.exp(min(factors, key=abs))
-    if 1.0 / _OTHER_UNIT <= nearest <= _OTHER_UNIT:
-        return
-    unit, times = ("microseconds", nearest) if nearest > 1 else ("seconds", 1.0 / nearest)
-    raise ValueError(
-        f"Are these latencies in {unit}? They are about {times:.3g} times as "
-        f"{'long' if nearest > 1 else 'short'} as the priors predict in milliseconds. Give "
-        "milliseconds; if they are right, fit without priors."
-    )

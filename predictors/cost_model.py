@@ -21,13 +21,14 @@ from mnaslat.predictors.base import (
 from mnaslat.predictors.cost_features import runtime_of
 from mnaslat.predictors.cost_fit import CostSettings
 from mnaslat.predictors.cost_function import CostFunction
-from mnaslat.predictors.cost_learning import before, checked_priors, learn, merged
+from mnaslat.predictors.cost_learning import before, checked_priors, learn
 from mnaslat.predictors.cost_selection import choose_networks, measured_before
 from mnaslat.predictors.cost_state import CostState, all_operations, digest
 from mnaslat.predictors.estimator import Estimator
 from mnaslat.predictors.evaluation import Errors, prediction_errors
 from mnaslat.predictors.explanation import Explanation
 from mnaslat.predictors.learned_costs import LearnedCosts
+from mnaslat.predictors.measured import merged
 
 _NOISE = {"cpu": 0.01, "gpu": 0.03}
 

@@ -231,6 +231,25 @@ def test_too_few_networks_or_latencies_are_refused() -> None:
         CalibratedPredictor(BASE).recalibrated([], [])
 
 
+@pytest.mark.parametrize(("factor", "unit"), [(1e3, "microseconds"), (1e-3, "seconds")])
+def test_another_unit_than_the_layers_is_a_question(factor: float, unit: str) -> None:
+    with pytest.raises(ValueError, match=rf"^Are these latencies in {unit}\?"):
+        _fit(factor * BASE_MS[:10])
+    wild = BASE_MS[:10].copy()
+    wild[:4] *= factor  # some that are wrong are no question of the unit
+    _fit(wild)
+
+
+def test_a_network_with_two_latencies_is_refused_and_with_two_alike_counts_once() -> None:
+    twice, rest = [NETWORKS[0], *NETWORKS[:9]], BASE_MS[1:9]
+    with pytest.raises(ValueError, match=r"at 0, 1 are the same, but took 1, 5 ms"):
+        CalibratedPredictor(BASE).fit(twice, [1.0, 5.0, *rest])
+    predictor = CalibratedPredictor(BASE).fit(twice, [8.0, 8.0, *rest])
+    assert len(predictor.networks) == 9
+    with pytest.raises(ValueError, match="at least 3 networks .* got 1 different"):
+        CalibratedPredictor(BASE).fit([NETWORKS[0]] * 3, [1.0, 1.0, 1.0])
+
+
 def test_networks_of_another_precision_are_refused() -> None:
     others = [Graph.parse(graph.signature.replace("fp32", "int8")) for graph in NETWORKS[:5]]
     with pytest.raises(ConfigurationMismatch):

@@ -291,6 +291,27 @@ def test_another_unit_than_the_priors_is_a_question(
         CostModel(others).fit(LEARNT[:10], factor * LATENCY_MS[:10])
 
 
+def test_microseconds_of_a_device_faster_than_all_priors_are_a_question(
+    others: list[CostModel],
+) -> None:
+    # The priors are 2, 4 and 8 times as slow as this device at its own speed.
+    for faster in (1.0, 3.0, 6.0):
+        with pytest.raises(ValueError, match=r"^Are these latencies in microseconds\?"):
+            CostModel(others).fit(LEARNT[:10], 1000.0 / faster * LATENCY_MS[:10])
+        CostModel(others).fit(LEARNT[:10], LATENCY_MS[:10] / faster)
+
+
+def test_the_same_prior_three_times_says_what_it_says_once(others: list[CostModel]) -> None:
+    once, thrice = (
+        CostModel(others[:1] * times).fit(LEARNT[:8], LATENCY_MS[:8]) for times in (1, 3)
+    )
+    np.testing.assert_allclose(thrice.predict(HELD_OUT), once.predict(HELD_OUT), rtol=1e-6)
+    for bounds in zip(
+        thrice.predict_interval_ms(HELD_OUT), once.predict_interval_ms(HELD_OUT), strict=True
+    ):
+        np.testing.assert_allclose(*bounds, rtol=1e-6)
+
+
 def test_a_prior_of_another_kind_is_refused(model: CostModel) -> None:
     with pytest.raises(ConfigurationMismatch, match="is for fp32 on a CPU, but fp32 on a GPU"):
         CostModel([model], GPU).fit(LEARNT, LATENCY_MS[:60])
