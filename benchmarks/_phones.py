@@ -64,11 +64,6 @@ class Column:
     models: tuple[str, ...]
     latency_ms: Floats
 
-    @property
-    def is_gpu(self) -> bool:
-        """Whether a GPU was measured."""
-        return self.configuration.delegate == "gpu"
-
     def graphs(self, networks: dict[str, Graph]) -> list[Graph]:
         """The networks' graphs, in the precision that was measured."""
         precision = self.configuration.precision

@@ -10,10 +10,8 @@ from mnaslat.torch_translation import IMAGE_ORDER, Translation, pair_of, transla
 from mnaslat.torch_views import Sizes, View, lying, shape_in
 
 
-@translates("convolution", "_convolution", "conv2d", "conv1d", "conv_transpose2d")
+@translates("convolution", "_convolution")
 def _convolution(to: Translation, call: Call) -> bool:
-    if call.name not in ("convolution", "_convolution"):
-        return False
     image, weight, bias, stride, padding, dilation, transposed, extra, groups = call.args[:9]
     rank = len(weight.shape) - 2
     if not isinstance(image, Traced) or not isinstance(weight, Constant) or rank > 2:
@@ -87,16 +85,14 @@ def _transposed(
     return to.padded(value, (0, missing[0], 0, missing[1]), 0.0)
 
 
-@translates("addmm", "mm", "linear")
+@translates("addmm", "mm")
 def _linear(to: Translation, call: Call) -> bool:
     if call.name == "addmm":
         bias, image, weight = call.args[:3]
         if not isinstance(bias, Constant):
             return False
-    elif call.name == "mm":
-        (image, weight), bias = call.args[:2], None
     else:
-        return False
+        (image, weight), bias = call.args[:2], None
     if isinstance(image, Constant) and isinstance(weight, Traced) and bias is None:
         view = _dense(to, to.view(weight).permuted((1, 0)), image.shape[0], False)
         return to.alias(call.outputs[0], view.permuted((1, 0)))

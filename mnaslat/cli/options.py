@@ -38,11 +38,7 @@ TrustedSpaceOption = Annotated[
     str,
     typer.Option("--space", help="FILE.py:FUNCTION of the run, if it has one and you trust it."),
 ]
-ResolutionOption = Annotated[
-    int, typer.Option("--resolution", min=8, max=1024, help="Pixels of the square input.")
-]
 WidthOption = Annotated[float, typer.Option("--width", help="Multiplier of all filters.")]
-ClassesOption = Annotated[int, typer.Option("--classes", min=2, help="Outputs of the classifier.")]
 SpaceResolutionOption = Annotated[
     int | None,
     typer.Option(
