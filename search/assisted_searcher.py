@@ -10,7 +10,7 @@ so that a leg goes elsewhere where nothing more is to be gained.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -38,8 +38,8 @@ class AssistedSettings:
     n_updates: int = 6  # of the controller in each training
     n_samples: int = 200  # networks an update, all free
     n_shortlist: int = 300  # networks that a batch is chosen from
-    # The model's deviations count as so many times what it says: it is too sure far from what it
-    # knows, and misses the second-best region's neighbour that is the best.
+    # The model's deviations count as so many times what it says: far from what it knows it is too
+    # sure, and the search would stay with the first good region.
     spread: float = 5.0
     n_known: int = 1500  # evaluations that the model knows: the best in reward
 
@@ -70,7 +70,9 @@ class AssistedSearcher:
         )
         self._generator = torch.Generator().manual_seed(seed)
         self._model = GaussianProcess(self._n_choices)
-        self._networks: set[Architecture] = set()  # those seen ...
+        self._log: dict[str, float] = {}  # of the last update
+        self._rows: set[bytes] = set()  # of tokens that were seen, and their networks ...
+        self._networks: set[Architecture] = set()
         self._n_looked_at = 0  # ... among so many evaluations
         self._begin_leg(0)
 
@@ -89,8 +91,8 @@ class AssistedSearcher:
         return self._starts(seen, min(max(self._settings.n_start - n_done, 1), n))
 
     def learn(self, seen: Seen, first: int, /) -> Mapping[str, float]:
-        """Nothing: the model learns when it is asked next."""
-        return {"leg_first": float(self._leg_first), "entropy_bonus": self._entropy_bonus}
+        """Nothing: model and controller learn when they are asked next, from all that was seen."""
+        return {**self._log, "leg_first": float(self._leg_first)}
 
     def state(self) -> dict[str, Any]:
         """The controller as it is in its leg, and the model's weights."""
@@ -121,7 +123,8 @@ class AssistedSearcher:
 
     def _starts(self, seen: Seen, n: int) -> Tokens:
         """Random networks that keep to the target, as far as there are any that were not seen."""
-        n_tries, known = self._settings.n_tries, self._known(seen)
+        self._look_at(seen)
+        n_tries = self._settings.n_tries
         for _ in range(20):  # of a small space most may be known
             drawn = torch.rand(n * n_tries, len(self._n_choices), generator=self._generator)
             rows: Tokens = (drawn * self._n_choices).long().numpy()
@@ -129,7 +132,7 @@ class AssistedSearcher:
             keeps = self._keeps_to_target(seen, latency_ms)
             first = np.where(keeps.any(1), keeps.argmax(1), latency_ms.argmin(1))
             rows = rows.reshape(n, n_tries, -1)[np.arange(n), first]
-            new = _new_ones(seen.networks_of(rows), known)
+            new = _new_ones(seen.networks_of(rows), self._networks)
             if new:
                 return rows[new]
         return rows
@@ -155,11 +158,11 @@ class AssistedSearcher:
         n_start, n_leg = self._settings.n_start, self._settings.n_leg
         share_done = (n_done - n_start + n) / (n_leg - n_start)
         drawn = [self._imagined_update(seen, share_done) for _ in range(self._settings.n_updates)]
-        known_rows = {row.tobytes() for row in seen.tokens}
+        self._look_at(seen)
         candidates = {
             row.tobytes(): row
             for row in torch.cat(drawn).numpy()
-            if row.tobytes() not in known_rows
+            if row.tobytes() not in self._rows
         }
         if not candidates:
             return np.empty((0, len(self._n_choices)), dtype=np.int64)
@@ -177,12 +180,11 @@ class AssistedSearcher:
 
     def _chosen(self, seen: Seen, rows: Tokens, rewards: list[Floats]) -> Tokens:
         """The best row by each of the rewards, none being a network that is known."""
-        known = self._known(seen)
         chosen: dict[Architecture, int] = {}
         for each in rewards:
             for index in np.argsort(-each, kind="stable"):
                 (network,) = seen.networks_of(rows[index][None])
-                if network not in known and network not in chosen:
+                if network not in self._networks and network not in chosen:
                     chosen[network] = int(index)
                     break
         return np.asarray(rows[list(chosen.values())])
@@ -207,17 +209,19 @@ class AssistedSearcher:
         )
         share = log.entropy / self._controller.max_entropy
         self._entropy_bonus = ppo.steered(self._entropy_bonus, share, share_done, self._ppo)
+        self._log = {**asdict(log), "entropy_bonus": self._entropy_bonus}
         return tokens
 
     def _rewards(self, seen: Seen, accuracies: Tensor, latency_ms: Floats) -> Floats:
         target_ms = np.full(len(latency_ms), seen.next_target_ms(1)[0])
         return seen.reward_of(accuracies.numpy(), latency_ms, target_ms)
 
-    def _known(self, seen: Seen) -> set[Architecture]:
-        """Networks seen; other tokens can stand for the same one."""
-        self._networks.update(seen.networks_of(seen.tokens[self._n_looked_at :]))
+    def _look_at(self, seen: Seen) -> None:
+        """Note what has come since the last time; other tokens can stand for a network seen."""
+        new = seen.tokens[self._n_looked_at :]
+        self._rows.update(row.tobytes() for row in new)
+        self._networks.update(seen.networks_of(new))
         self._n_looked_at = len(seen)
-        return self._networks
 
 
 def _new_ones(networks: list[Architecture], known: set[Architecture]) -> list[int]:

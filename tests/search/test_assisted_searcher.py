@@ -93,11 +93,9 @@ def test_legs_start_from_random_networks_that_keep_to_the_target() -> None:
 
 def test_gone_on_with_it_proposes_the_same() -> None:
     whole = run(AssistedSearcher(SPACE.n_choices, seed=2, settings=SMALL), 100)
-    for n in (5, 20, 40, 60):
+    for n in (20, 40, 60):
         first = AssistedSearcher(SPACE.n_choices, seed=2, settings=SMALL)
-        part = run(first, n) if n % 20 == 0 else None
-        if part is None:
-            continue
+        part = run(first, n)
         again = AssistedSearcher(SPACE.n_choices, seed=77, settings=SMALL)
         again.restore(first.state(), part)
         assert np.array_equal(run(again, 100, part.tokens).tokens, whole.tokens)
