@@ -15,27 +15,38 @@ if TYPE_CHECKING:
     from mnaslat.network import Network
 
 
-def write_winner(folder: Path, name: str, architecture: Architecture, seed: int) -> None:
-    """Write ``NAME.json`` (the architecture), ``NAME.tflite`` and ``NAME.pt``.
-
-    The weights are random: the ``.tflite`` is for measuring, the module of ``NAME.pt`` (to be read
-    with `load_winner`) starts as a training does.
-    """
+def random_network(architecture: Architecture, seed: int) -> "Network":
+    """The torch module of an architecture as a training starts with it."""
     import torch
 
     from mnaslat.network import Network
 
-    graph = lower(architecture)
     with torch.random.fork_rng(devices=[]):  # initialisation draws from the global generator
         torch.manual_seed(seed)
-        network = Network(graph, dropout=architecture.dropout)
+        return Network(lower(architecture), dropout=architecture.dropout)
+
+
+def torch_bytes(architecture: Architecture, network: "Network") -> bytes:
+    """A network as the file that `load_winner` reads."""
+    import torch
+
     content = io.BytesIO()
-    # As `mnaslat export --format torch` writes it.
     torch.save(
         {"architecture": architecture.to_json(), "state_dict": network.state_dict()}, content
     )
-    replace_file(folder / f"{name}.pt", content.getvalue())
-    replace_file(folder / f"{name}.tflite", write_tflite(graph))
+    return content.getvalue()
+
+
+def write_winner(folder: Path, name: str, architecture: Architecture, seed: int) -> None:
+    """Write ``NAME.json`` (the architecture), ``NAME.tflite`` and ``NAME.pt``.
+
+    The weights are random, the same in both: the ``.tflite`` is for measuring, the module of
+    ``NAME.pt`` (to be read with `load_winner`) starts as a training does.
+    """
+    network = random_network(architecture, seed)
+    replace_file(folder / f"{name}.pt", torch_bytes(architecture, network))
+    tflite = write_tflite(network.graph, network.eval().folded_weights())
+    replace_file(folder / f"{name}.tflite", tflite)
     replace_file(folder / f"{name}.json", json_bytes(architecture.to_json()))
 
 

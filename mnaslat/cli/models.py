@@ -147,7 +147,6 @@ def export(
 
     Example: mnaslat export mnasnet-a1 --format tflite -o mnasnet-a1.tflite
     """
-    from mnaslat.lowering import lower
 
     with usage("MODEL"):
         if model.endswith(".tflite") or names_code(model):
@@ -163,21 +162,16 @@ def export(
     with usage("--precision"):
         if precision != "fp32":
             raise ValueError(f"Only fp32 can be written now, not {precision!r}.")
-        graph = lower(architecture)
-    import torch
-
-    from mnaslat.network import Network
+    from mnaslat.search.artifacts import random_network, torch_bytes
     from mnaslat.tflite import write_tflite
 
-    torch.manual_seed(seed)
-    network = Network(graph, dropout=architecture.dropout).eval()
+    with usage("MODEL"):
+        network = random_network(architecture, seed).eval()
     output.parent.mkdir(parents=True, exist_ok=True)
     if format == "tflite":
-        output.write_bytes(write_tflite(graph, network.folded_weights()))
+        output.write_bytes(write_tflite(network.graph, network.folded_weights()))
     else:
-        torch.save(
-            {"architecture": architecture.to_json(), "state_dict": network.state_dict()}, output
-        )
+        output.write_bytes(torch_bytes(architecture, network))
     if json:
         print_json({"output": str(output), "bytes": output.stat().st_size, "format": format})
     else:

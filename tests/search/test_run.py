@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from ai_edge_litert.interpreter import Interpreter
 
 from mnaslat.architecture import Architecture
 from mnaslat.errors import SearchError, WorkspaceBusy
@@ -183,7 +184,16 @@ def test_the_result_stands_in_files(tmp_path: Path) -> None:
     assert Architecture.from_json(winner) == result.winner.architecture
     assert (tmp_path / "winner.tflite").read_bytes()[4:8] == b"TFL3"
     network = load_winner(tmp_path / "winner.pt").eval()
-    assert network(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
+    image = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    # Both files hold the same network.
+    tflite = Interpreter(model_path=str(tmp_path / "winner.tflite"), num_threads=1)
+    tflite.allocate_tensors()
+    tflite.set_tensor(tflite.get_input_details()[0]["index"], image.permute(0, 2, 3, 1).numpy())
+    tflite.invoke()
+    said = tflite.get_tensor(tflite.get_output_details()[0]["index"])
+    expected = network(image).detach().numpy()
+    assert expected.shape == (1, 10)
+    np.testing.assert_allclose(said, expected, atol=1e-4 * np.abs(expected).max())
     (tmp_path / "other.pt").write_bytes(b"nothing")
     with pytest.raises(SearchError, match="is damaged or no checkpoint"):
         load_winner(tmp_path / "other.pt")
