@@ -6,7 +6,7 @@ of them are evaluated, doubt counting as promise.
 
 The search is a row of *legs*. A leg starts from random networks and a new controller, whose entropy
 falls to nothing as planned; then the next leg begins. The model knows the evaluations of all legs,
-so that a leg goes elsewhere where nothing more is to be gained.
+so that a leg goes elsewhere where nothing more is to be gained. Late legs are longer.
 """
 
 from collections.abc import Mapping
@@ -42,6 +42,9 @@ class AssistedSettings:
     # sure, and the search would stay with the first good region.
     spread: float = 5.0
     n_known: int = 1500  # evaluations that the model knows: the best in reward
+    # A leg that begins after more evaluations is longer by as much, start and batches too: there is
+    # ever less to be gained, and training model and controller costs the same for every batch.
+    n_growing: int = 2000
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -49,6 +52,22 @@ class AssistedSettings:
                 raise ValueError(f"{name} must be positive, got {value}.")
         if not self.n_start < self.n_leg:
             raise ValueError(f"A leg of {self.n_leg} cannot start with {self.n_start} networks.")
+
+
+@dataclass(frozen=True)
+class _Leg:
+    """The numbers of evaluations of a leg: in all, at random to begin with, and in a batch."""
+
+    n: int
+    n_start: int
+    n_batch: int
+
+    @staticmethod
+    def beginning_at(first: int, settings: AssistedSettings) -> "_Leg":
+        growth = max(1.0, first / settings.n_growing)
+        return _Leg(
+            *(int(growth * n) for n in (settings.n_leg, settings.n_start, settings.n_batch))
+        )
 
 
 class AssistedSearcher:
@@ -78,17 +97,17 @@ class AssistedSearcher:
 
     def propose(self, seen: Seen, n: int, /) -> Tokens:
         """The next rows of the leg; known ones only where the space has no others left."""
-        if len(seen) - self._leg_first >= self._settings.n_leg:
+        if len(seen) - self._leg_first >= self._leg.n:
             self._begin_leg(len(seen))
         n_done = len(seen) - self._leg_first
-        if n_done >= self._settings.n_start and np.isfinite(seen.accuracy).any():
-            n_batch = min(self._settings.n_batch, self._settings.n_leg - n_done, n)
+        if n_done >= self._leg.n_start and np.isfinite(seen.accuracy).any():
+            n_batch = min(self._leg.n_batch, self._leg.n - n_done, n)
             rows = self._promising(seen, n_done, n_batch)
             if len(rows):
                 return rows
             self._begin_leg(len(seen))  # all that the controller still draws is known
             n_done = 0
-        return self._starts(seen, min(max(self._settings.n_start - n_done, 1), n))
+        return self._starts(seen, min(max(self._leg.n_start - n_done, 1), n))
 
     def learn(self, seen: Seen, first: int, /) -> Mapping[str, float]:
         """Nothing: model and controller learn when they are asked next, from all that was seen."""
@@ -116,6 +135,7 @@ class AssistedSearcher:
 
     def _begin_leg(self, first: int) -> None:
         self._leg_first = first
+        self._leg = _Leg.beginning_at(first, self._settings)
         # In double precision, as the model: their draws and ranks agree on every machine.
         self._controller = TableController(self._n_choices).double()
         self._optimizer = ppo.new_optimizer(self._controller, self._ppo)
@@ -155,7 +175,7 @@ class AssistedSearcher:
             tokens, accuracies = tokens[best], accuracies[best]
         self._model.condition(tokens, accuracies)
         # 1. The controller learns; all that it draws on the way is a candidate.
-        n_start, n_leg = self._settings.n_start, self._settings.n_leg
+        n_start, n_leg = self._leg.n_start, self._leg.n
         share_done = (n_done - n_start + n) / (n_leg - n_start)
         drawn = [self._imagined_update(seen, share_done) for _ in range(self._settings.n_updates)]
         self._look_at(seen)

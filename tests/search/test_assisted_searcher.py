@@ -91,6 +91,23 @@ def test_legs_start_from_random_networks_that_keep_to_the_target() -> None:
     assert (soft.latency_ms > SOFT.target_ms).any()
 
 
+def test_late_legs_are_longer() -> None:
+    settings = replace(SMALL, n_growing=60)
+    searcher = AssistedSearcher(SPACE.n_choices, seed=0, settings=settings)
+    tokens = np.empty((0, len(SPACE.n_choices)), dtype=np.int64)
+    sizes: dict[int, list[int]] = {}
+    while len(tokens) < 180:
+        rows = searcher.propose(seen_of(tokens, HARD), 20)
+        tokens = np.concatenate((tokens, rows))
+        leg_first = searcher.learn(seen_of(tokens, HARD), len(tokens))["leg_first"]
+        sizes.setdefault(int(leg_first), []).append(len(rows))
+    # From 80 on by 80 / 60, from 133 on by 133 / 60: legs of 53 and 88 with batches of 6 and 11.
+    assert list(sizes) == [0, 40, 80, 133]
+    assert sizes[0] == sizes[40] == [10, *[5] * 6]
+    assert sizes[80] == [13, *[6] * 6, 4]
+    assert sizes[133][:3] == [20, 2, 11]  # a start of 22, of which a proposal has room for 20
+
+
 def test_gone_on_with_it_proposes_the_same() -> None:
     whole = run(AssistedSearcher(SPACE.n_choices, seed=2, settings=SMALL), 100)
     for n in (20, 40, 60):
