@@ -38,6 +38,13 @@ class Latencies:
         self._predictor, self._space, self._kind = predictor, space, kind
         self._upper_ms: dict[bytes, float] = {}
 
+    @property
+    def what(self) -> str:
+        """What ``reward_ms`` is, in words."""
+        if self._kind == "point":
+            return "the predictor"
+        return f"the upper end of the predictor's {COVERAGE:.0%} interval"
+
     def predicted_ms(self, tokens: Tokens) -> Floats:
         """The predictor's best guess for rows of shape ``(n, decisions)``, shape ``(n,)``.
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mnaslat.errors import SearchError
+from mnaslat.errors import MnaslatError, SearchError
 from mnaslat.search.answers import Answers
 from mnaslat.search.checkpoint import SearcherCheckpoint
 from mnaslat.search.clock import Clock, SearchProgress
@@ -118,7 +118,8 @@ class Search:
             progress: Called after every round, and whenever something was waited for.
 
         Raises:
-            SearchError: If it cannot go on, or ended before one network was evaluated.
+            MnaslatError: If it cannot go on, or ended before one network was evaluated. What was
+                found before stands in the result's files: ``ended`` is "failed" there.
             KeyboardInterrupt: If it came before one network was evaluated.
         """
         if self._broken_off:
@@ -138,13 +139,19 @@ class Search:
                 ended = "time"
             settle(self._calibration, self._settings, self._n_rounds_done + 1)
         except KeyboardInterrupt:
-            if not self._calibration.candidates():
+            if not self.found_any:
                 raise
             ended = "stopped"
-        self._store.commit()
-        result = self.result(ended)
-        result.write(self._folder)
-        return result
+        except MnaslatError:
+            if self.found_any:
+                self._finish("failed")
+            raise
+        return self._finish(ended)
+
+    @property
+    def found_any(self) -> bool:
+        """Whether there is a network with an accuracy: then there is a result."""
+        return bool(self._calibration.candidates())
 
     def result(self, ended: Ended = "stopped") -> SearchResult:
         """What the run has found so far.
@@ -153,11 +160,17 @@ class Search:
             SearchError: If no network has an accuracy yet.
         """
         run = self._problem, self._settings, self._store, self._calibration
-        if not self._calibration.candidates():
+        if not self.found_any:
             raise SearchError(
                 f"The run in {self._folder} has evaluated nothing yet: run it, or for longer."
             )
         return summarize(*run, ended, self._command)
+
+    def _finish(self, ended: Ended) -> SearchResult:
+        self._store.commit()
+        result = self.result(ended)
+        result.write(self._folder)
+        return result
 
     def _round(self, number: int) -> None:
         started_s, searcher_s, begin = time.monotonic(), 0.0, len(self._history)
@@ -200,7 +213,7 @@ class Search:
         texts = [tokens_text(row) for row in tokens.tolist()]
         try:
             n_new = self._answers.ask(texts, self._on_answer)
-        except (KeyboardInterrupt, _OutOfTime):
+        except (KeyboardInterrupt, _OutOfTime, MnaslatError):
             # What came until now counts for the result; the round is done anew if the run goes on.
             self._take_in(number, texts, tokens)
             raise

@@ -27,6 +27,7 @@ from mnaslat.search.candidates import Candidate, front_of
 from mnaslat.search.records import RoundRecord, Validation
 from mnaslat.search.result import Winner as FoundWinner
 from mnaslat.search.summary import winners_of
+from mnaslat.units import format_ms
 
 _MAX_POINTS = 3000  # of the chart; a search may have evaluated many more
 
@@ -74,7 +75,7 @@ def run_page(run: Run) -> ReportPage:
 
 def _targets(run: Run) -> str:
     low, high = run.settings.target_range_ms
-    return f"{high:.3g} ms" if low == high else f"{low:.3g} to {high:.3g} ms"
+    return format_ms(high) if low == high else f"{low:.3g} to {format_ms(high)}"
 
 
 def _headline(
@@ -85,8 +86,8 @@ def _headline(
         found = winner.candidate
         how = "predicted" if found.measured_ms is None else "measured"
         sentences.append(
-            f"The best network found takes {found.latency_ms:.3g} ms ({how}; the target is "
-            f"{winner.target_ms:.3g} ms) at an accuracy of {found.accuracy:.1%}."
+            f"The best network found takes {format_ms(found.latency_ms)} ({how}; the target is "
+            f"{format_ms(winner.target_ms)}) at an accuracy of {found.accuracy:.1%}."
         )
     if not run.finished:
         sentences.append("The search is not finished: the same command goes on with it.")
@@ -104,7 +105,7 @@ def _headline(
 def _winner(run: Run, winner: FoundWinner) -> Winner:
     path, found = run.folder / f"{winner.name}.json", winner.candidate
     return Winner(
-        name=f"Best at {winner.target_ms:.3g} ms",
+        name=f"Best at {format_ms(winner.target_ms)}",
         predicted_ms=found.predicted_ms,
         accuracy=found.accuracy,
         measured_ms=found.measured_ms,

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mnaslat.units import format_duration
+from mnaslat.units import format_duration, format_ms
 
 if TYPE_CHECKING:
-    from mnaslat.search.candidates import Candidate
     from mnaslat.search.result import SearchResult, Winner
 
 _N_REASONS = 3
@@ -24,9 +23,11 @@ def print_result(folder: Path, result: "SearchResult", measured_shares: Sequence
     """
     for winner, share in zip(result.winners, measured_shares, strict=True):
         _print_winner(winner, share)
+    expected = "predicted" if result.settings.latency == "point" else "upper end"
     print("The Pareto front, fastest first:")
     for candidate in result.front:
-        print(f"  {candidate.latency_ms:8.3f} ms {_how(candidate):9}  {candidate.accuracy:.4f}")
+        how = "measured" if candidate.measured_ms is not None else expected
+        print(f"  {candidate.latency_ms:8.3f} ms {how:9}  {candidate.accuracy:.4f}")
     if result.validations:
         before = [abs(row.predicted_ms / row.measured_ms - 1.0) for row in result.validations]
         after = [abs(row.predicted_after_ms / row.measured_ms - 1.0) for row in result.validations]
@@ -38,8 +39,8 @@ def print_result(folder: Path, result: "SearchResult", measured_shares: Sequence
     n_failed = sum(result.failures.values())
     if n_failed:
         commonest = sorted(result.failures.items(), key=lambda item: -item[1])[:_N_REASONS]
-        reasons = "; ".join(f"{count} times: {reason}" for reason, count in commonest)
-        print(f"{n_failed} networks could not be evaluated ({reasons}).")
+        reasons = "; ".join(f"{count} because {reason}" for reason, count in commonest)
+        print(f"Networks that could not be evaluated: {n_failed} ({reasons}).")
     print(
         f"{result.n_samples} evaluations of {result.n_networks} different networks, which took "
         f"{format_duration(result.accuracy_s)} of one worker."
@@ -53,18 +54,14 @@ def print_result(folder: Path, result: "SearchResult", measured_shares: Sequence
 def _print_winner(winner: "Winner", measured_share: float) -> None:
     found, target_ms = winner.candidate, winner.target_ms
     measured = (
-        "not measured" if found.measured_ms is None else f"{found.measured_ms:.3g} ms measured"
+        "not measured" if found.measured_ms is None else f"{format_ms(found.measured_ms)} measured"
     )
     verdict = "The best network at" if winner.meets_target else "No network reached"
-    print(f"{verdict} {target_ms:.3g} ms{'' if winner.meets_target else '; the fastest'}:")
-    print(f"  accuracy {found.accuracy:.4f}, {found.predicted_ms:.3g} ms predicted, {measured}")
+    print(f"{verdict} {format_ms(target_ms)}{'' if winner.meets_target else '; the fastest'}:")
+    print(f"  accuracy {found.accuracy:.4f}, {format_ms(found.predicted_ms)} predicted, {measured}")
     if measured_share > 0.0:
         print(f"  {measured_share:.0%} of the prediction rests on layers that were measured")
     else:
         print("  the prediction is a model's: none of the layers was measured")
     for block in found.architecture.blocks:
         print(f"  {block}")
-
-
-def _how(candidate: "Candidate") -> str:
-    return "predicted" if candidate.measured_ms is None else "measured"

@@ -326,6 +326,37 @@ def test_a_source_that_breaks_its_promises_is_named(tmp_path: Path, how: str, me
         search.run()
 
 
+class PercentAt(ToyAccuracy):
+    """Answers in percent at the n-th network."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__()
+        self.at = at
+
+    def evaluate(self, architectures):  # type: ignore[no-untyped-def]
+        for index, child in super().evaluate(architectures):
+            wrong = len(self.asked) == self.at
+            yield index, ChildResult(accuracy=75.0) if wrong else child
+
+
+@pytest.mark.parametrize("searcher", ["ppo", "evolution"])
+def test_an_error_on_the_way_leaves_what_was_found_and_can_be_gone_on_from(
+    tmp_path: Path, searcher: str
+) -> None:
+    settings = replace(TOY, searcher=searcher)
+    with Search(toy_problem(PercentAt(31), ToyValidator()), settings, tmp_path / "a") as search:
+        with pytest.raises(SearchError, match=r"is 75\.0, not a fraction"):
+            search.run()
+        assert search.found_any and search.result("failed").n_samples == 30
+    written = json.loads((tmp_path / "a" / "result.json").read_text())
+    assert written["ended"] == "failed" and written["n_samples"] == 30
+    assert (tmp_path / "a" / "winner.tflite").exists()
+    for folder in ("a", "undisturbed"):
+        with Search(toy_problem(validator=ToyValidator()), settings, tmp_path / folder) as search:
+            assert search.run().ended == "samples"
+    assert contents(tmp_path / "a") == contents(tmp_path / "undisturbed")
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [

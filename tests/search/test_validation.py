@@ -23,6 +23,7 @@ from mnaslat.search.records import tokens_row
 from mnaslat.search.reward import RewardSettings, mnasnet_reward
 from mnaslat.search.run import Search
 from mnaslat.search.settings import SearchSettings
+from mnaslat.search.targets import check_targets
 from mnaslat.search.testing import (
     LoggingValidator,
     SkewedPredictor,
@@ -150,6 +151,12 @@ def test_upper_end_of_the_interval() -> None:
     assert Latencies(Doubtful(1.0), SPACE).reward_ms(rows) == pytest.approx(toy_ms(rows))
     width = Latencies(Doubtful(1.0), SPACE).relative_width(rows)
     assert width is not None and width == pytest.approx(factor - 1.0)
+
+
+def test_what_can_be_reached_is_said_of_the_upper_end() -> None:
+    upper = Latencies(EquallyDoubtful(1.0), SPACE, "upper")
+    with pytest.raises(SearchError, match="upper end of the predictor's 90% interval it reaches"):
+        check_targets((3.1, 3.1), upper, SPACE)  # the fastest network takes 3 ms, at most 3.75
 
 
 def test_where_all_intervals_are_alike_their_end_is_a_factor() -> None:
