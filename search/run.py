@@ -95,6 +95,7 @@ class Search:
             self._store.close()
             raise
         self._history = self._calibration.history
+        self._n_told = len(self._calibration.validations)  # to whoever is shown the progress
         self._clock = Clock(settings, len(self._history))
 
     def __enter__(self) -> "Search":
@@ -115,7 +116,8 @@ class Search:
         folder again.
 
         Args:
-            progress: Called after every round, and whenever something was waited for.
+            progress: Called after every round, whenever something was waited for, and after the
+                measurements at the end.
 
         Raises:
             MnaslatError: If it cannot go on, or ended before one network was evaluated. What was
@@ -138,6 +140,7 @@ class Search:
             except _OutOfTime:
                 ended = "time"
             settle(self._calibration, self._settings, self._n_rounds_done + 1)
+            self._report()
         except KeyboardInterrupt:
             if not self.found_any:
                 raise
@@ -247,7 +250,9 @@ class Search:
 
     def _report(self) -> None:
         n_done = len(self._history) + self._n_answered
-        self._progress(self._clock.progress(n_done, self._history.best()))
+        measured = self._calibration.validations[self._n_told :]
+        self._n_told += len(measured)
+        self._progress(self._clock.progress(n_done, self._history.best(), measured))
 
     def _save(self) -> None:
         self._store.commit()  # first: a checkpoint must not know more than the store

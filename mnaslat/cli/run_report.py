@@ -66,7 +66,7 @@ def run_page(run: Run) -> ReportPage:
             *(_validation_point(each, before=True) for each in validations),
             *(_validation_point(each, before=False) for each in validations),
         ),
-        front=_front(candidates, run.settings.target_range_ms[1]),
+        front=_front(candidates, winners),
         rewards=_rewards(rounds, validations),
         table=TableSection(rows=()) if table is None else table_section(table),
         warnings=() if table is None else table_warnings(table),
@@ -120,30 +120,42 @@ def _validation_point(validation: Validation, *, before: bool) -> LatencyPoint:
         group=f"validation, predicted {'before' if before else 'after re-calibration'}",
         predicted_ms=validation.predicted_ms if before else validation.predicted_after_ms,
         measured_ms=validation.measured_ms,
+        update=validation.round,
     )
 
 
-def _front(candidates: list[Candidate], target_ms: float) -> Front:
+def _front(candidates: list[Candidate], winners: Sequence[FoundWinner]) -> Front:
     front = {each.tokens for each in front_of(candidates)}
-    # The front and the measured ones are always drawn; of the others the best by reward.
+    answers: dict[str, list[str]] = {}
+    for winner in winners:
+        answers.setdefault(winner.candidate.tokens, []).append(format_ms(winner.target_ms))
+    # Front, answers and what was measured are always drawn; of the others the best by reward.
     drawn = [
         each
         for index, each in enumerate(candidates)
-        if index < _MAX_POINTS or each.tokens in front or each.measured_ms is not None
+        if index < _MAX_POINTS
+        or each.tokens in front
+        or each.tokens in answers
+        or each.measured_ms is not None
     ]
     return Front(
         points=tuple(
             FrontPoint(
-                label=each.tokens,
+                label=_label(each.tokens, answers.get(each.tokens, [])),
                 accuracy=each.accuracy,
                 latency_ms=each.latency_ms,
                 measured=each.measured_ms is not None,
                 on_front=each.tokens in front,
+                answers=each.tokens in answers,
             )
             for each in drawn
         ),
-        target_ms=target_ms,
+        targets_ms=tuple(winner.target_ms for winner in winners),
     )
+
+
+def _label(tokens: str, best_at: list[str]) -> str:
+    return f"best at {', '.join(best_at)}: {tokens}" if best_at else tokens
 
 
 def _rewards(rounds: list[RoundRecord], validations: list[Validation]) -> RewardHistory:

@@ -104,6 +104,7 @@ def run_search(
         MnaslatError: If something ended it before there was a result.
     """
     from mnaslat.cli.progress import progress, say
+    from mnaslat.cli.search_output import validation_lines
     from mnaslat.cli.search_request import command_of
     from mnaslat.search.clock import SearchProgress
     from mnaslat.search.problem import SearchProblem
@@ -127,6 +128,8 @@ def run_search(
             if now.best is not None:
                 best = f"best {now.best.accuracy:.3f} at {now.best.predicted_ms:.2f} ms"
             update(now.n_samples_done, now.n_samples, now.left_s, best, "Searching")
+            for line in validation_lines(now.measured):
+                say(line)
 
         settings = replace(run.settings, max_time_s=max_time_s)
         with Search(problem, settings, run.folder, command=command_of(run)) as searching:

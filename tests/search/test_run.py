@@ -138,7 +138,8 @@ def test_every_searcher_ends_with_a_result(tmp_path: Path, searcher: str) -> Non
     settings = replace(TOY, searcher=searcher)
     with Search(toy_problem(accuracy, validator), settings, tmp_path / "run") as search:
         result = search.run(seen.append)
-    assert [progress.n_samples_done for progress in seen] == [20, 40, 60]
+    # After every round, and after what is measured at the end.
+    assert [progress.n_samples_done for progress in seen] == [20, 40, 60, 60]
     assert seen[-1].left_s == 0.0
     assert result.n_samples == 60  # every proposal counts, also of what was known
     assert result.n_networks == len(accuracy.asked) == len(set(accuracy.asked)) <= 60
@@ -168,6 +169,13 @@ def test_progress_is_shown_for_every_answer_that_took_time(tmp_path: Path) -> No
     assert [progress.n_samples_done for progress in seen] == [1, 2, 3, 4, 4]
     assert seen[0].best is None and seen[-1].best is not None
     assert 0.1 < seen[0].left_s < 10.0
+
+
+def test_every_measurement_is_told_once_with_the_progress(tmp_path: Path) -> None:
+    told: list[object] = []
+    with Search(toy_problem(validator=ToyValidator()), TOY, tmp_path) as search:
+        result = search.run(lambda now: told.extend(now.measured))
+    assert told == list(result.validations) and told
 
 
 def test_the_result_stands_in_files(tmp_path: Path) -> None:
