@@ -139,8 +139,9 @@ class Search:
                 self._broken_off = False
             except _OutOfTime:
                 ended = "time"
-            settle(self._calibration, self._settings, self._n_rounds_done + 1)
-            self._report()
+            if self._calibration.measures:
+                settle(self._calibration, self._settings, self._n_rounds_done + 1)
+                self._report()
         except KeyboardInterrupt:
             if not self.found_any:
                 raise
