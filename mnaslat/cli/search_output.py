@@ -1,5 +1,6 @@
 """The outcome of a search, for people."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,8 +23,12 @@ def print_result(folder: Path, result: "SearchResult", measured_shares: Sequence
         measured_shares: For each winner the fraction of its prediction that rests on layers that
             were measured.
     """
+    shown = ""
     for winner, share in zip(result.winners, measured_shares, strict=True):
-        _print_winner(winner, share)
+        _print_verdict(winner, same=winner.candidate.tokens == shown)
+        if winner.candidate.tokens != shown:
+            _print_network(winner, share)
+        shown = winner.candidate.tokens
     expected = "predicted" if result.settings.latency == "point" else "upper end"
     print("The Pareto front, fastest first:")
     for candidate in result.front:
@@ -46,9 +51,12 @@ def print_result(folder: Path, result: "SearchResult", measured_shares: Sequence
         f"{result.n_samples} evaluations of {result.n_networks} different networks, which took "
         f"{format_duration(result.accuracy_s)} of one worker."
     )
-    if result.accuracy_noise > 0.0:  # not where it is exact or not known
+    if math.isnan(result.accuracy_noise):
+        print("How uncertain an accuracy is, its source does not know.")
+    elif result.accuracy_noise > 0.0:
         print(f"An accuracy is uncertain by {result.accuracy_noise:.4f} (standard deviation).")
-    print(f"Run: {folder} (result.json, {result.winners[-1].name}.json, .tflite, .pt)")
+    name = result.winners[0].name if len(result.winners) == 1 else "winner-*ms"
+    print(f"Run: {folder} (result.json, {name}.json, .tflite, .pt)")
     print(f"Again: {result.command}\nNext: mnaslat report")
 
 
@@ -66,13 +74,17 @@ def validation_lines(validations: "Sequence[Validation]") -> list[str]:
     ]
 
 
-def _print_winner(winner: "Winner", measured_share: float) -> None:
-    found, target_ms = winner.candidate, winner.target_ms
+def _print_verdict(winner: "Winner", *, same: bool) -> None:
+    verdict = "The best network at" if winner.meets_target else "No network reached"
+    how = "" if winner.meets_target else "; the fastest"
+    print(f"{verdict} {format_ms(winner.target_ms)}{how}: {'the same' if same else ''}".rstrip())
+
+
+def _print_network(winner: "Winner", measured_share: float) -> None:
+    found = winner.candidate
     measured = (
         "not measured" if found.measured_ms is None else f"{format_ms(found.measured_ms)} measured"
     )
-    verdict = "The best network at" if winner.meets_target else "No network reached"
-    print(f"{verdict} {format_ms(target_ms)}{'' if winner.meets_target else '; the fastest'}:")
     print(f"  accuracy {found.accuracy:.4f}, {format_ms(found.predicted_ms)} predicted, {measured}")
     if measured_share > 0.0:
         print(f"  {measured_share:.0%} of the prediction rests on layers that were measured")

@@ -60,6 +60,7 @@ CHILD = textwrap.dedent(
     settings = SearchSettings(
         reward=RewardSettings.hard(7.0), resolution=32, n_classes=10,
         n_samples=110, validate_every=2, validate_top=3, n_final_validations=9,
+        target_ms_range=(4.0, 7.0) if sys.argv[3] == "range" else None, n_targets=3,
     )
     with Search(problem, settings, folder / "run") as search:
         search.run()
@@ -69,17 +70,17 @@ N_VALIDATED = 5  # in a round
 
 
 def start_child(
-    folder: Path, pause_s: float = 0.0, hash_seed: str = "0"
+    folder: Path, pause_s: float = 0.0, hash_seed: str = "0", targets: str = "one"
 ) -> "subprocess.Popen[bytes]":
     folder.mkdir(exist_ok=True)
     return subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(folder), str(pause_s)],
+        [sys.executable, "-c", CHILD, str(folder), str(pause_s), targets],
         env={**os.environ, "PYTHONHASHSEED": hash_seed},
     )
 
 
-def finish_child(folder: Path, hash_seed: str = "0") -> None:
-    child = start_child(folder, hash_seed=hash_seed)
+def finish_child(folder: Path, hash_seed: str = "0", targets: str = "one") -> None:
+    child = start_child(folder, hash_seed=hash_seed, targets=targets)
     child.communicate(timeout=120)
     assert child.returncode == 0
 
@@ -88,10 +89,12 @@ def logged(path: Path) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 
 
-def kill_child_after(folder: Path, n_evaluations: int, extra_s: float) -> None:
+def kill_child_after(
+    folder: Path, n_evaluations: int, extra_s: float, targets: str = "one"
+) -> None:
     """SIGKILL a run a little after it has evaluated so many more networks."""
     n_before = len(logged(folder / "accuracy.log"))
-    child = start_child(folder, pause_s=0.006)
+    child = start_child(folder, pause_s=0.006, targets=targets)
     while len(logged(folder / "accuracy.log")) < n_before + n_evaluations:
         assert child.poll() is None, "the run ended before it could be killed"
         time.sleep(0.002)
@@ -120,14 +123,16 @@ def test_killed_it_goes_on_in_a_fresh_process_to_the_same_end(
 
 
 @pytest.mark.slow
-def test_killed_ten_times_at_random_moments(tmp_path: Path) -> None:
-    finish_child(tmp_path / "undisturbed")
+@pytest.mark.parametrize("targets", ["one", "range"])
+def test_killed_ten_times_at_random_moments(tmp_path: Path, targets: str) -> None:
+    finish_child(tmp_path / "undisturbed", targets=targets)
     rng = random.Random()
     seed = rng.randrange(10**6)
     rng.seed(seed)
     for _ in range(10):
-        kill_child_after(tmp_path / "killed", rng.randint(1, 8), rng.uniform(0.0, 0.1))
-    finish_child(tmp_path / "killed")
+        n_evaluations, extra_s = rng.randint(1, 8), rng.uniform(0.0, 0.1)
+        kill_child_after(tmp_path / "killed", n_evaluations, extra_s, targets)
+    finish_child(tmp_path / "killed", targets=targets)
     assert contents(tmp_path / "killed" / "run") == contents(tmp_path / "undisturbed" / "run"), seed
 
 

@@ -168,6 +168,22 @@ def test_where_all_intervals_are_alike_their_end_is_a_factor() -> None:
     assert latencies.reward_ms(rows[:0]).shape == (0,)
 
 
+class Unbounded(ToyPredictor):
+    """Was calibrated on too few networks to know an upper end."""
+
+    def predict_interval_ms(
+        self, architectures: Sequence[Architecture], coverage: float, /
+    ) -> tuple[Floats, Floats]:
+        """Bounds that hold everything."""
+        return np.zeros(len(architectures)), np.full(len(architectures), np.inf)
+
+
+def test_intervals_without_an_end_say_nothing_about_one_network_against_another() -> None:
+    assert Latencies(Unbounded(1.0), SPACE).relative_width(rows_of(5)) is None
+    with pytest.raises(SearchError, match="calibrated on too few networks"):
+        Latencies(Unbounded(1.0), SPACE, "upper").reward_ms(rows_of(5))
+
+
 def test_without_usable_intervals_there_is_no_upper_end() -> None:
     with pytest.raises(SearchError, match="says nothing about how wrong"):
         Latencies(ToyPredictor(), SPACE, "upper").reward_ms(rows_of(1))
