@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mnaslat.cli.options import usage
+from mnaslat.cli.options import DEFAULT_WORKSPACE, usage
 
 if TYPE_CHECKING:
     from mnaslat.cli.predictors import WholePredictor
@@ -128,6 +128,9 @@ def command_of(run: "Run") -> str:
         words.append("--no-surrogate")
     if request.get("device"):
         words += ["--device", str(request["device"])]
+    workspace = run.folder.parent.parent  # what was measured there is not measured anew
+    if workspace != DEFAULT_WORKSPACE:
+        words += ["--workspace", str(workspace)]
     return shlex.join(words)
 
 

@@ -61,7 +61,8 @@ def test_a_range_of_targets_and_the_command_that_repeats_it(cli: Any, tmp_path: 
     load_winner(folder / found["winners"][0]["files"][-1])
     words = found["command"].split()
     assert words[:2] == ["mnaslat", "search"]
-    again = cli.json(*words[1:], "--workspace", str(tmp_path))
+    assert words[-2:] == ["--workspace", str(tmp_path)]
+    again = cli.json(*words[1:])
     assert again["run"] != found["run"]
     assert again["front"] == found["front"] and again["winners"] == found["winners"]
     refused = cli.run(*first, "--target-ms", targets, "--seed", "5", status=1).stderr
