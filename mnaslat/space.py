@@ -10,6 +10,7 @@ import itertools
 import math
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -394,14 +395,25 @@ def load_space(
         raise ValueError(f"No Python file {path}: cannot load a space from it.")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look their module up while it is executed
-    spec.loader.exec_module(module)
+    with _errors_of(f"Cannot run {path}"):
+        spec.loader.exec_module(module)
     if not callable(getattr(module, function, None)):
         raise ValueError(f"{path} has no function {function!r}.")
-    space = getattr(module, function)(
-        width=width,
-        resolution=224 if resolution is None else resolution,
-        n_classes=1000 if n_classes is None else n_classes,
-    )
+    with _errors_of(f"Calling {name} with width, resolution and n_classes failed"):
+        space = getattr(module, function)(
+            width=width,
+            resolution=224 if resolution is None else resolution,
+            n_classes=1000 if n_classes is None else n_classes,
+        )
     if not isinstance(space, SearchSpace):
         raise ValueError(f"{function} in {path} returned {type(space).__name__}, no SearchSpace.")
     return replace(space, name=name)
+
+
+@contextmanager
+def _errors_of(what: str) -> Iterator[None]:
+    """Turn whatever a user's file raises into a ``ValueError`` that names the file."""
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        raise ValueError(f"{what}: {type(error).__name__}: {error}") from error

@@ -1,4 +1,4 @@
-"""Durations as people write them; everything inside is in seconds or milliseconds."""
+"""Times as people write them; everything inside is in seconds or milliseconds."""
 
 import re
 
@@ -40,3 +40,12 @@ def format_duration(seconds: float) -> str:
         return f"{minutes} min {rest_s} s"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min"
+
+
+def format_ms(milliseconds: float) -> str:
+    """Write milliseconds with three digits, or all of those before the point.
+
+    >>> format_ms(7.4567), format_ms(1234.5)
+    ('7.46 ms', '1234 ms')
+    """
+    return f"{milliseconds:.3g} ms" if milliseconds < 999.5 else f"{milliseconds:.0f} ms"

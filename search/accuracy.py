@@ -12,6 +12,8 @@ from mnaslat.architecture import Architecture
 from mnaslat.errors import SearchError
 from mnaslat.space import SearchSpace
 
+_REASON_LENGTH = 300  # characters of what a user's function says, which may be pages
+
 
 @dataclass(frozen=True, kw_only=True)
 class ChildResult:
@@ -60,24 +62,30 @@ def checked_accuracy(value: object, what: str) -> float:
     Raises:
         SearchError: If it is not a number in [0, 1]; the message starts with ``what``.
     """
+    accuracy = _number(value, what)
+    if not 0.0 <= accuracy <= 1.0:
+        hint = "Divide percentages by 100" if 1.0 < accuracy <= 100.0 else "Mend it"
+        raise SearchError(
+            f"{what} is {accuracy}, not a fraction in [0, 1]. {hint}, then run it again."
+        )
+    return accuracy
+
+
+def _number(value: object, what: str) -> float:
     try:
-        accuracy = float(value)  # type: ignore[arg-type]  # what cannot be read is the point
-    except (TypeError, ValueError):
+        return float(value)  # type: ignore[arg-type]  # what cannot be read is the point
+    except Exception:  # numbers of other libraries have errors of their own
         raise SearchError(
             f"{what} is {value!r}, not a number. Give a fraction in [0, 1]."
         ) from None
-    if not 0.0 <= accuracy <= 1.0:
-        hint = " Divide percentages by 100." if 1.0 < accuracy <= 100.0 else ""
-        raise SearchError(f"{what} is {accuracy}, not a fraction in [0, 1].{hint}")
-    return accuracy
 
 
 class FunctionAccuracy:
     """Accuracies from a Python function of the user: ``function(architecture) -> float``.
 
-    A network for which it raises, or returns not-a-number, has failed; the search goes on. Its
-    attribute ``noise``, if it has one, is the deviation of one accuracy: ``function.noise = 0.0``
-    says that the accuracies are exact.
+    A network for which it raises, asks to exit, or returns not-a-number, has failed; the search
+    goes on. Its attribute ``noise``, if it has one, is the deviation of one accuracy:
+    ``function.noise = 0.0`` says that the accuracies are exact.
 
     Args:
         name: ``module:function``; the module is imported, so name only code you trust.
@@ -96,8 +104,16 @@ class FunctionAccuracy:
                 f"Cannot import {module_name!r} for the accuracy {name!r}: {error}. Is it "
                 "installed, or on PYTHONPATH?"
             ) from error
+        except (Exception, SystemExit) as error:  # whatever the user's code raises
+            raise SearchError(
+                f"Cannot import {module_name!r} for the accuracy {name!r}: {_reason(error)}. Mend "
+                "the module, and check with `python -c` that it can be imported."
+            ) from error
         if not callable(function):
-            raise SearchError(f"Module {module_name} has no function {function_name!r}.")
+            raise SearchError(
+                f"Module {module_name} has no function {function_name!r}; the accuracy is written "
+                "module:function."
+            )
         self._function: Callable[[Architecture], float] = function
         self._noise = float(getattr(function, "noise", math.nan))
 
@@ -128,12 +144,18 @@ class FunctionAccuracy:
     def _call(self, architecture: Architecture) -> tuple[float | None, str]:
         try:
             value = self._function(architecture)
-        except Exception as error:  # whatever the user's code raises
-            reason = " ".join(str(error).split())
-            return None, f"{self._name} raised {type(error).__name__}: {reason}"
-        if isinstance(value, float) and math.isnan(value):
+        except (Exception, SystemExit) as error:  # whatever the user's code raises
+            return None, f"{self._name} raised {_reason(error)}"
+        what = f"{self._name}'s accuracy"
+        if math.isnan(_number(value, what)):
             return None, f"{self._name} returned nan"
-        return checked_accuracy(value, f"{self._name}'s accuracy"), ""
+        return checked_accuracy(value, what), ""
+
+
+def _reason(error: BaseException) -> str:
+    """What an error is and says, on one line."""
+    says = " ".join(str(error).split())
+    return f"{type(error).__name__}: {says[:_REASON_LENGTH]}" if says else type(error).__name__
 
 
 KNOWN_SOURCES = (

@@ -1,9 +1,10 @@
 """How long a search has taken, and has left."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mnaslat.search.records import Evaluation
+from mnaslat.search.records import Evaluation, Validation
 from mnaslat.search.settings import SearchSettings
 
 
@@ -15,6 +16,7 @@ class SearchProgress:
     n_samples: int
     best: Evaluation | None  # by reward; None before there is one
     left_s: float  # estimate from this process's pace, and at most the time it has
+    measured: tuple[Validation, ...] = ()  # since progress was last shown
 
 
 class Clock:
@@ -35,12 +37,18 @@ class Clock:
         limit_s = self._settings.max_time_s
         return limit_s is not None and time.monotonic() - self._started_s >= limit_s
 
-    def progress(self, n_done: int, best: Evaluation | None) -> SearchProgress:
+    def progress(
+        self, n_done: int, best: Evaluation | None, measured: Sequence[Validation] = ()
+    ) -> SearchProgress:
         """How far a run is after so many samples."""
         settings, spent_s = self._settings, time.monotonic() - self._started_s
         left_s = (settings.n_samples - n_done) * spent_s / max(n_done - self._n_before, 1)
         if settings.max_time_s is not None:
             left_s = max(0.0, min(left_s, settings.max_time_s - spent_s))
         return SearchProgress(
-            n_samples_done=n_done, n_samples=settings.n_samples, best=best, left_s=left_s
+            n_samples_done=n_done,
+            n_samples=settings.n_samples,
+            best=best,
+            left_s=left_s,
+            measured=tuple(measured),
         )

@@ -38,6 +38,13 @@ class Latencies:
         self._predictor, self._space, self._kind = predictor, space, kind
         self._upper_ms: dict[bytes, float] = {}
 
+    @property
+    def what(self) -> str:
+        """What ``reward_ms`` is, in words."""
+        if self._kind == "point":
+            return "the predictor"
+        return f"the upper end of the predictor's {COVERAGE:.0%} interval"
+
     def predicted_ms(self, tokens: Tokens) -> Floats:
         """The predictor's best guess for rows of shape ``(n, decisions)``, shape ``(n,)``.
 
@@ -105,6 +112,8 @@ class Latencies:
             return None
         probes = self._space.sample(_N_PROBES, np.random.default_rng(0))
         factors = self._interval_ms(probes)[1] / self.predicted_ms(probes)
+        if np.isinf(factors).any():  # calibrated on few networks: no end that is known
+            return float("inf") if np.isinf(factors).all() else None
         same = bool(np.ptp(factors) <= 1e-9 * factors[0])
         return float(np.median(factors)) if same else None
 

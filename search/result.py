@@ -15,8 +15,9 @@ from mnaslat.search.settings import SearchSettings
 RESULT_FORMAT = 2  # of result.json; 1: first published form; 2: a list of winners
 RESULT_FILE = "result.json"
 
-# Why it ended: all samples done, time out, or stopped by the user. Only the first is finished.
-Ended = Literal["samples", "time", "stopped"]
+# Why it ended: all samples done, time out, stopped by the user, or by an error. Only the first is
+# finished.
+Ended = Literal["samples", "time", "stopped", "failed"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mnaslat.errors import SearchError
+from mnaslat.errors import MnaslatError, SearchError
 from mnaslat.search.answers import Answers
 from mnaslat.search.checkpoint import SearcherCheckpoint
 from mnaslat.search.clock import Clock, SearchProgress
@@ -95,6 +95,7 @@ class Search:
             self._store.close()
             raise
         self._history = self._calibration.history
+        self._n_told = len(self._calibration.validations)  # to whoever is shown the progress
         self._clock = Clock(settings, len(self._history))
 
     def __enter__(self) -> "Search":
@@ -115,10 +116,12 @@ class Search:
         folder again.
 
         Args:
-            progress: Called after every round, and whenever something was waited for.
+            progress: Called after every round, whenever something was waited for, and after the
+                measurements at the end.
 
         Raises:
-            SearchError: If it cannot go on, or ended before one network was evaluated.
+            MnaslatError: If it cannot go on, or ended before one network was evaluated. What was
+                found before stands in the result's files: ``ended`` is "failed" there.
             KeyboardInterrupt: If it came before one network was evaluated.
         """
         if self._broken_off:
@@ -136,15 +139,23 @@ class Search:
                 self._broken_off = False
             except _OutOfTime:
                 ended = "time"
-            settle(self._calibration, self._settings, self._n_rounds_done + 1)
+            if self._calibration.measures:
+                settle(self._calibration, self._settings, self._n_rounds_done + 1)
+                self._report()
         except KeyboardInterrupt:
-            if self._history.best() is None:
+            if not self.found_any:
                 raise
             ended = "stopped"
-        self._store.commit()
-        result = self.result(ended)
-        result.write(self._folder)
-        return result
+        except MnaslatError:
+            if self.found_any:
+                self._finish("failed")
+            raise
+        return self._finish(ended)
+
+    @property
+    def found_any(self) -> bool:
+        """Whether there is a network with an accuracy: then there is a result."""
+        return self._history.best() is not None
 
     def result(self, ended: Ended = "stopped") -> SearchResult:
         """What the run has found so far.
@@ -153,11 +164,17 @@ class Search:
             SearchError: If no network has an accuracy yet.
         """
         run = self._problem, self._settings, self._store, self._calibration
-        if self._history.best() is None:
+        if not self.found_any:
             raise SearchError(
                 f"The run in {self._folder} has evaluated nothing yet: run it, or for longer."
             )
         return summarize(*run, ended, self._command)
+
+    def _finish(self, ended: Ended) -> SearchResult:
+        self._store.commit()
+        result = self.result(ended)
+        result.write(self._folder)
+        return result
 
     def _round(self, number: int) -> None:
         started_s, searcher_s, begin = time.monotonic(), 0.0, len(self._history)
@@ -200,7 +217,7 @@ class Search:
         texts = [tokens_text(row) for row in tokens.tolist()]
         try:
             n_new = self._answers.ask(texts, self._on_answer)
-        except (KeyboardInterrupt, _OutOfTime):
+        except (KeyboardInterrupt, _OutOfTime, MnaslatError):
             # What came until now counts for the result; the round is done anew if the run goes on.
             self._take_in(number, texts, tokens)
             raise
@@ -234,7 +251,9 @@ class Search:
 
     def _report(self) -> None:
         n_done = len(self._history) + self._n_answered
-        self._progress(self._clock.progress(n_done, self._history.best()))
+        measured = self._calibration.validations[self._n_told :]
+        self._n_told += len(measured)
+        self._progress(self._clock.progress(n_done, self._history.best(), measured))
 
     def _save(self) -> None:
         self._store.commit()  # first: a checkpoint must not know more than the store

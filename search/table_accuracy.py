@@ -137,7 +137,7 @@ class TableAccuracy:
     noise = 0.0  # the table is the truth
 
     def __init__(self, path: Path, space: SearchSpace) -> None:
-        self._table, self._space = AccuracyTable(path, space), space
+        self._table = AccuracyTable(path, space)
 
     @property
     def description(self) -> str:
@@ -150,13 +150,14 @@ class TableAccuracy:
         """Look each network up."""
         for index, architecture in enumerate(architectures):
             accuracy = self._table.accuracy.get(architecture)
-            failure = "" if accuracy is not None else self._missing(architecture)
+            failure = "" if accuracy is not None else self._missing
             yield index, ChildResult(accuracy=accuracy, failure=failure)
 
-    def _missing(self, architecture: Architecture) -> str:
-        tokens = ",".join(map(str, self._space.encode(architecture)))
+    @property
+    def _missing(self) -> str:
+        """The same for all of them: it is told once, with how many there were."""
         path = self._table.path
         return (
-            f"{path} has no accuracy for the network {tokens}. Add the row, or let a model of the "
-            f"table answer: table-surrogate:{path}."
+            f"{path} has no row for it; add the row, or let a model of the table answer: "
+            f"table-surrogate:{path}"
         )

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from mnaslat.errors import SearchError
 from mnaslat.search.latencies import Latencies
 from mnaslat.space import SearchSpace, Tokens
+from mnaslat.units import format_ms
 
 Floats = NDArray[np.float64]
 TargetRange = tuple[float, float]
@@ -57,17 +58,17 @@ def check_targets(range_ms: TargetRange, latencies: Latencies, space: SearchSpac
     if probes_ms.min() <= low and high <= probes_ms.max():
         return ""
     fastest_ms, slowest_ms = reachable_ms(latencies, space)
-    reach = f"{fastest_ms:.3g} to {slowest_ms:.3g} ms"
+    reach = f"{latencies.what} it reaches from {fastest_ms:.3g} to {format_ms(slowest_ms)}"
     if low < fastest_ms:
         raise SearchError(
-            f"No network of space {space.name} is as fast as {low:.3g} ms: by the predictor it "
-            f"reaches from {reach}. Choose a target in between, or a smaller --width or "
+            f"No network of space {space.name} is as fast as {format_ms(low)}: by {reach}. "
+            "Choose a target in between, or a smaller --width or "
             "--resolution."
         )
     if high > slowest_ms:
         return (
-            f"Every network of space {space.name} is faster than {high:.3g} ms (by the predictor "
-            f"it reaches from {reach}): that target rules nothing out."
+            f"Every network of space {space.name} is faster than {format_ms(high)} (by {reach}): "
+            "that target rules nothing out."
         )
     return ""
 

@@ -303,6 +303,23 @@ def test_a_user_file_may_use_dataclasses_with_postponed_annotations(user_file: P
     assert load_space(f"{user_file}:make").size == 2
 
 
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("def make(:", r"Cannot run .*my_space\.py: SyntaxError"),
+        ("1 / 0", r"Cannot run .*my_space\.py: ZeroDivisionError"),
+        ("import sys; sys.exit(0)", r"Cannot run .*my_space\.py: SystemExit: 0"),
+        ("def make(): pass", "with width, resolution and n_classes failed: TypeError"),
+    ],
+)
+def test_what_a_user_file_raises_is_said_with_its_name(
+    user_file: Path, code: str, message: str
+) -> None:
+    user_file.write_text(code)
+    with pytest.raises(ValueError, match=message):
+        load_space(f"{user_file}:make")
+
+
 def test_wrong_names_of_spaces_say_what_would_be_right(user_file: Path) -> None:
     with pytest.raises(
         ValueError, match=r"^No space named 'nonsense'\. Known: .*mnasnet-paper.*; or"

@@ -41,6 +41,13 @@ def compared_points(points: Iterable[LatencyPoint]) -> list[tuple[LatencyPoint, 
     ]
 
 
+def _comparison(point: LatencyPoint, predicted_ms: float, measured_ms: float) -> str:
+    return (
+        f"<b>{plain_label(point.label)}</b><br>predicted {format_ms(predicted_ms)} ms<br>"
+        f"measured {format_ms(measured_ms)} ms ({predicted_ms / measured_ms - 1:+.1%})"
+    )
+
+
 def _log_ticks(low: float, high: float) -> dict[str, Any]:
     """Ticks at 1, 2 and 5 times the powers of ten: plotly.js alone would write ``2`` for 20."""
     exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
@@ -85,12 +92,7 @@ def latency_chart(points: Iterable[LatencyPoint]) -> Chart | None:
                 group,
                 [measured_ms for _, _, measured_ms in members],
                 [predicted_ms for _, predicted_ms, _ in members],
-                [
-                    f"<b>{plain_label(point.label)}</b><br>"
-                    f"predicted {format_ms(predicted_ms)} ms<br>"
-                    f"measured {format_ms(measured_ms)} ms ({predicted_ms / measured_ms - 1:+.1%})"
-                    for point, predicted_ms, measured_ms in members
-                ],
+                [_comparison(*entry) for entry in members],
                 color=COLORS[index % len(COLORS)],
                 symbol=SYMBOLS[index % len(SYMBOLS)],
                 opacity=0.85,
@@ -100,6 +102,35 @@ def latency_chart(points: Iterable[LatencyPoint]) -> Chart | None:
         height=520,
         xaxis=chart_axis("Measured latency (ms)", **axis),
         yaxis=chart_axis("Predicted latency (ms)", **axis),
+    )
+    return {"data": data, "layout": layout}
+
+
+def drift_chart(points: Iterable[LatencyPoint]) -> Chart | None:
+    """How far predictions were off, over the course of a search."""
+    compared = [entry for entry in compared_points(points) if entry[0].update is not None]
+    if not compared:
+        return None
+    updates = [int(point.update) for point, _, _ in compared if point.update is not None]
+    ends: list[float] = [min(updates), max(updates)]
+    data = [line_trace(ends, [0.0, 0.0], name="predicted = measured", showlegend=True)]
+    for index, group in enumerate(dict.fromkeys(point.group for point, _, _ in compared)):
+        members = [entry for entry in compared if entry[0].group == group]
+        data.append(
+            dots_trace(
+                group,
+                [float(point.update or 0) for point, _, _ in members],
+                [predicted_ms / measured_ms - 1.0 for _, predicted_ms, measured_ms in members],
+                [_comparison(*entry) for entry in members],
+                color=COLORS[index % len(COLORS)],
+                symbol=SYMBOLS[index % len(SYMBOLS)],
+                opacity=0.85,
+            )
+        )
+    layout = chart_layout(
+        height=400,
+        xaxis=chart_axis("Update after which a network was measured"),
+        yaxis=chart_axis("Predicted over measured - 1", tickformat="+.1%"),
     )
     return {"data": data, "layout": layout}
 
@@ -132,8 +163,12 @@ def front_chart(front: Front) -> Chart | None:
         if members:
             data.append(_front_dots(members, f"{name} latency", symbol))
     latencies_ms = [float(point.latency_ms) for point in points]
-    target_ms = finite(front.target_ms)
-    wanted = [*latencies_ms, *([target_ms] if target_ms is not None else [])]
+    answers = [point for point in points if point.answers]
+    if answers:
+        data.append(_answer_stars(answers))
+    given_ms = (finite(target_ms) for target_ms in front.targets_ms)
+    targets_ms = sorted(target_ms for target_ms in given_ms if target_ms is not None)
+    wanted = [*latencies_ms, *targets_ms]
     padding_ms = 0.05 * (max(wanted) - min(wanted)) or 0.05 * abs(max(wanted)) or 1.0
     layout = chart_layout(
         height=480,
@@ -142,23 +177,41 @@ def front_chart(front: Front) -> Chart | None:
         ),
         yaxis=chart_axis("Accuracy (top-1)", tickformat=".1%"),
     )
-    if target_ms is not None:
-        layout |= _vertical_lines([target_ms], color=COLORS[1])
-        on_left = target_ms > (min(wanted) + max(wanted)) / 2  # of the line: where there is room
+    if targets_ms:
+        layout |= _vertical_lines(targets_ms, color=COLORS[1])
+        middle_ms = (min(wanted) + max(wanted)) / 2
+        # Of a range the ends are written at: text at every line would lie over its neighbours.
         layout["annotations"] = [
-            {
-                "x": target_ms,
-                "y": 0,
-                "yref": "paper",
-                "yanchor": "bottom",
-                "xanchor": "right" if on_left else "left",
-                "text": f"target {format_ms(target_ms)} ms",
-                "xshift": -5 if on_left else 5,
-                "showarrow": False,
-                "font": {"color": COLORS[1]},
-            }
+            _target_text(target_ms, on_left=target_ms > middle_ms)
+            for target_ms in dict.fromkeys((targets_ms[0], targets_ms[-1]))
         ]
     return {"data": data, "layout": layout}
+
+
+def _target_text(target_ms: float, *, on_left: bool) -> dict[str, Any]:
+    return {
+        "x": target_ms,
+        "y": 0,
+        "yref": "paper",
+        "yanchor": "bottom",
+        "xanchor": "right" if on_left else "left",  # of the line: where there is room
+        "text": f"target {format_ms(target_ms)} ms",
+        "xshift": -5 if on_left else 5,
+        "showarrow": False,
+        "font": {"color": COLORS[1]},
+    }
+
+
+def _answer_stars(answers: list[FrontPoint]) -> Chart:
+    return dots_trace(
+        "best at a target" if len(answers) > 1 else "best at the target",
+        [float(point.latency_ms) for point in answers],
+        [float(point.accuracy) for point in answers],
+        [f"<b>{plain_label(point.label)}</b>" for point in answers],
+        symbol="star-open",
+        size=17,
+        color=COLORS[1],
+    )
 
 
 def _front_dots(members: list[FrontPoint], name: str, symbol: str) -> Chart:

@@ -31,6 +31,7 @@ class LatencyPoint:
     group: str  # e.g. "calibration", "evaluation", "validation"
     predicted_ms: float
     measured_ms: float | None
+    update: int | None = None  # of the search after which it was measured
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +43,7 @@ class FrontPoint:
     latency_ms: float
     measured: bool  # whether latency_ms comes from the device rather than from a predictor
     on_front: bool
+    answers: bool = False  # the best at one of the targets
 
     def __post_init__(self) -> None:
         _check_accuracy(self.accuracy)
@@ -49,10 +51,11 @@ class FrontPoint:
 
 @dataclass(frozen=True, kw_only=True)
 class Front:
-    """What a search found, and the latency it was asked for."""
+    """What a search found, and the latencies it was asked for."""
 
     points: tuple[FrontPoint, ...]
-    target_ms: float | None = None
+    targets_ms: tuple[float, ...] = ()
+    expected: bool = False  # accuracies are what all evaluations together say, not single ones
 
 
 @dataclass(frozen=True, kw_only=True)

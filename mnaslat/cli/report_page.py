@@ -20,6 +20,7 @@ from mnaslat.cli.report_charts import (
     N_SLOWEST,
     by_latency,
     compared_points,
+    drift_chart,
     front_chart,
     latency_chart,
     placed_points,
@@ -67,6 +68,7 @@ def render_report(page: ReportPage) -> str:
     # Functions below give None where nothing is left to draw.
     charts = {
         "latency": latency_chart(page.latency_points),
+        "drift": drift_chart(page.latency_points),
         "front": front_chart(page.front),
         "reward": reward_chart(page.rewards),
         "conditions": conditions_chart(page.conditions),

@@ -27,6 +27,7 @@ from mnaslat.search.candidates import Candidate, front_of
 from mnaslat.search.records import RoundRecord, Validation
 from mnaslat.search.result import Winner as FoundWinner
 from mnaslat.search.summary import winners_of
+from mnaslat.units import format_ms
 
 _MAX_POINTS = 3000  # of the chart; a search may have evaluated many more
 
@@ -65,7 +66,7 @@ def run_page(run: Run) -> ReportPage:
             *(_validation_point(each, before=True) for each in validations),
             *(_validation_point(each, before=False) for each in validations),
         ),
-        front=_front(candidates, run.settings.target_range_ms[1]),
+        front=_front(candidates, winners),
         rewards=_rewards(rounds, validations),
         table=TableSection(rows=()) if table is None else table_section(table),
         warnings=() if table is None else table_warnings(table),
@@ -74,7 +75,7 @@ def run_page(run: Run) -> ReportPage:
 
 def _targets(run: Run) -> str:
     low, high = run.settings.target_range_ms
-    return f"{high:.3g} ms" if low == high else f"{low:.3g} to {high:.3g} ms"
+    return format_ms(high) if low == high else f"{low:.3g} to {format_ms(high)}"
 
 
 def _headline(
@@ -85,8 +86,8 @@ def _headline(
         found = winner.candidate
         how = "predicted" if found.measured_ms is None else "measured"
         sentences.append(
-            f"The best network found takes {found.latency_ms:.3g} ms ({how}; the target is "
-            f"{winner.target_ms:.3g} ms) at an accuracy of {found.accuracy:.1%}."
+            f"The best network found takes {format_ms(found.latency_ms)} ({how}; the target is "
+            f"{format_ms(winner.target_ms)}) at an accuracy of {found.expected_accuracy:.1%}."
         )
     if not run.finished:
         sentences.append("The search is not finished: the same command goes on with it.")
@@ -104,9 +105,9 @@ def _headline(
 def _winner(run: Run, winner: FoundWinner) -> Winner:
     path, found = run.folder / f"{winner.name}.json", winner.candidate
     return Winner(
-        name=f"Best at {winner.target_ms:.3g} ms",
+        name=f"Best at {format_ms(winner.target_ms)}",
         predicted_ms=found.predicted_ms,
-        accuracy=found.accuracy,
+        accuracy=found.expected_accuracy,
         measured_ms=found.measured_ms,
         blocks=tuple(str(block) for block in found.architecture.blocks),
         command=f"mnaslat export {path} --format tflite --output {winner.name}.tflite",
@@ -119,30 +120,43 @@ def _validation_point(validation: Validation, *, before: bool) -> LatencyPoint:
         group=f"validation, predicted {'before' if before else 'after re-calibration'}",
         predicted_ms=validation.predicted_ms if before else validation.predicted_after_ms,
         measured_ms=validation.measured_ms,
+        update=validation.round,
     )
 
 
-def _front(candidates: list[Candidate], target_ms: float) -> Front:
+def _front(candidates: list[Candidate], winners: Sequence[FoundWinner]) -> Front:
     front = {each.tokens for each in front_of(candidates)}
-    # The front and the measured ones are always drawn; of the others the best by reward.
+    answers: dict[str, list[str]] = {}
+    for winner in winners:
+        answers.setdefault(winner.candidate.tokens, []).append(format_ms(winner.target_ms))
+    # Front, answers and what was measured are always drawn; of the others the best by reward.
     drawn = [
         each
         for index, each in enumerate(candidates)
-        if index < _MAX_POINTS or each.tokens in front or each.measured_ms is not None
+        if index < _MAX_POINTS
+        or each.tokens in front
+        or each.tokens in answers
+        or each.measured_ms is not None
     ]
     return Front(
         points=tuple(
             FrontPoint(
-                label=each.tokens,
-                accuracy=each.accuracy,
+                label=_label(each.tokens, answers.get(each.tokens, [])),
+                accuracy=each.expected_accuracy,
                 latency_ms=each.latency_ms,
                 measured=each.measured_ms is not None,
                 on_front=each.tokens in front,
+                answers=each.tokens in answers,
             )
             for each in drawn
         ),
-        target_ms=target_ms,
+        targets_ms=tuple(winner.target_ms for winner in winners),
+        expected=any(each.expected_accuracy != each.accuracy for each in drawn),
     )
+
+
+def _label(tokens: str, best_at: list[str]) -> str:
+    return f"best at {', '.join(best_at)}: {tokens}" if best_at else tokens
 
 
 def _rewards(rounds: list[RoundRecord], validations: list[Validation]) -> RewardHistory:

@@ -1,13 +1,14 @@
 """The outcome of a search, for people."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mnaslat.units import format_duration
+from mnaslat.units import format_duration, format_ms
 
 if TYPE_CHECKING:
-    from mnaslat.search.candidates import Candidate
+    from mnaslat.search.records import Validation
     from mnaslat.search.result import SearchResult, Winner
 
 _N_REASONS = 3
@@ -22,12 +23,18 @@ def print_result(folder: Path, result: "SearchResult", measured_shares: Sequence
         measured_shares: For each winner the fraction of its prediction that rests on layers that
             were measured.
     """
+    shown = ""
     for winner, share in zip(result.winners, measured_shares, strict=True):
-        _print_winner(winner, share)
+        _print_verdict(winner, same=winner.candidate.tokens == shown)
+        if winner.candidate.tokens != shown:
+            _print_network(winner, share)
+        shown = winner.candidate.tokens
+    expected = "predicted" if result.settings.latency == "point" else "upper end"
     print("The Pareto front, fastest first:")
     for candidate in result.front:
+        how = "measured" if candidate.measured_ms is not None else expected
         accuracy = f"{candidate.expected_accuracy:.4f}"
-        print(f"  {candidate.latency_ms:8.3f} ms {_how(candidate):9}  {accuracy}")
+        print(f"  {candidate.latency_ms:8.3f} ms {how:9}  {accuracy}")
     if result.validations:
         before = [abs(row.predicted_ms / row.measured_ms - 1.0) for row in result.validations]
         after = [abs(row.predicted_after_ms / row.measured_ms - 1.0) for row in result.validations]
@@ -39,39 +46,53 @@ def print_result(folder: Path, result: "SearchResult", measured_shares: Sequence
     n_failed = sum(result.failures.values())
     if n_failed:
         commonest = sorted(result.failures.items(), key=lambda item: -item[1])[:_N_REASONS]
-        reasons = "; ".join(f"{count} times: {reason}" for reason, count in commonest)
-        print(f"{n_failed} networks could not be evaluated ({reasons}).")
+        reasons = "; ".join(f"{count} because {reason}" for reason, count in commonest)
+        print(f"Networks that could not be evaluated: {n_failed} ({reasons}).")
     print(
         f"{result.n_samples} evaluations of {result.n_networks} different networks, which took "
         f"{format_duration(result.accuracy_s)} of one worker."
     )
-    if result.accuracy_noise > 0.0:  # not where it is exact or not known
+    if math.isnan(result.accuracy_noise):
+        print("How uncertain an accuracy is, its source does not know.")
+    elif result.accuracy_noise > 0.0:
         print(f"An accuracy is uncertain by {result.accuracy_noise:.4f} (standard deviation).")
-    print(f"Run: {folder} (result.json, {result.winners[-1].name}.json, .tflite, .pt)")
+    name = result.winners[0].name if len(result.winners) == 1 else "winner-*ms"
+    print(f"Run: {folder} (result.json, {name}.json, .tflite, .pt)")
     print(f"Again: {result.command}\nNext: mnaslat report")
 
 
-def _print_winner(winner: "Winner", measured_share: float) -> None:
-    found, target_ms = winner.candidate, winner.target_ms
-    measured = (
-        "not measured" if found.measured_ms is None else f"{found.measured_ms:.3g} ms measured"
-    )
+def validation_lines(validations: "Sequence[Validation]") -> list[str]:
+    """For each round what was measured in it, and what was predicted before and after."""
+    by_round: dict[int, list[str]] = {}
+    for row in validations:
+        by_round.setdefault(row.round, []).append(
+            f"{row.measured_ms:.4g} ({row.predicted_ms:.4g}, then {row.predicted_after_ms:.4g})"
+        )
+    return [
+        f"Round {number}: measured (predicted before, then after learning from it), in ms: "
+        + ", ".join(texts)
+        for number, texts in by_round.items()
+    ]
+
+
+def _print_verdict(winner: "Winner", *, same: bool) -> None:
     verdict = "The best network at" if winner.meets_target else "No network reached"
-    print(f"{verdict} {target_ms:.3g} ms{'' if winner.meets_target else '; the fastest'}:")
-    together = ""
-    if found.expected_accuracy != found.accuracy:
-        together = f" ({found.expected_accuracy:.4f} by all evaluations together)"
-    print(
-        f"  accuracy {found.accuracy:.4f}{together}, {found.predicted_ms:.3g} ms predicted, "
-        f"{measured}"
+    how = "" if winner.meets_target else "; the fastest"
+    print(f"{verdict} {format_ms(winner.target_ms)}{how}: {'the same' if same else ''}".rstrip())
+
+
+def _print_network(winner: "Winner", measured_share: float) -> None:
+    found = winner.candidate
+    measured = (
+        "not measured" if found.measured_ms is None else f"{format_ms(found.measured_ms)} measured"
     )
+    accuracy = f"accuracy {found.accuracy:.4f}"
+    if found.expected_accuracy != found.accuracy:
+        accuracy += f" ({found.expected_accuracy:.4f} by all evaluations together)"
+    print(f"  {accuracy}, {format_ms(found.predicted_ms)} predicted, {measured}")
     if measured_share > 0.0:
         print(f"  {measured_share:.0%} of the prediction rests on layers that were measured")
     else:
         print("  the prediction is a model's: none of the layers was measured")
     for block in found.architecture.blocks:
         print(f"  {block}")
-
-
-def _how(candidate: "Candidate") -> str:
-    return "predicted" if candidate.measured_ms is None else "measured"

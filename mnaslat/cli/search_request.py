@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mnaslat.cli.options import usage
+from mnaslat.cli.options import DEFAULT_WORKSPACE, usage
 
 if TYPE_CHECKING:
     from mnaslat.cli.predictors import WholePredictor
@@ -128,6 +128,9 @@ def command_of(run: "Run") -> str:
         words.append("--no-surrogate")
     if request.get("device"):
         words += ["--device", str(request["device"])]
+    workspace = run.folder.parent.parent  # what was measured there is not measured anew
+    if workspace != DEFAULT_WORKSPACE:
+        words += ["--workspace", str(workspace)]
     return shlex.join(words)
 
 
@@ -141,17 +144,22 @@ def _default_target_ms(
 
     from mnaslat import zoo
     from mnaslat.cli.progress import say
+    from mnaslat.search.latencies import Latencies
+    from mnaslat.units import format_ms
 
     reference = replace(
         zoo.load_network(_REFERENCE).scaled(request["width"]),
         resolution=request["resolution"],
         n_classes=request["classes"],
     )
-    probes = searched.sample(_N_PROBES, np.random.default_rng(0))
-    probes_ms = predictor.predict_ms([searched.decode(row) for row in probes])
+    latencies = Latencies(predictor, searched, request["latency"])  # as the reward is given them
+    probes_ms = latencies.reward_ms(searched.sample(_N_PROBES, np.random.default_rng(0)))
     target_ms, what = float(predictor.predict_ms(reference)), f"what {_REFERENCE} takes"
     if not probes_ms.min() <= target_ms <= probes_ms.max():
         target_ms = float(np.median(probes_ms))
         what = f"what half of the networks of {searched.name} keep"
-    say(f"Target: {target_ms:.3g} ms, which is {what} by {name}. Set another one with --target-ms.")
+    say(
+        f"Target: {format_ms(target_ms)}, which is {what} by {name}. Set another one with "
+        "--target-ms."
+    )
     return target_ms

@@ -1,21 +1,24 @@
 """A search in a workspace: its predictor, its accuracies, its device."""
 
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mnaslat.cli.options import open_device, open_device_of
+from mnaslat.errors import MnaslatError
 
 if TYPE_CHECKING:
     from mnaslat.architecture import Architecture
+    from mnaslat.cli.progress import Update
     from mnaslat.cli.runs import Run
     from mnaslat.data.workspace import Workspace
     from mnaslat.graph import Precision
     from mnaslat.predictors.base import Floats
     from mnaslat.profiling.device import Device
+    from mnaslat.search.accuracy import AccuracySource
     from mnaslat.search.result import SearchResult
     from mnaslat.space import SearchSpace
 
@@ -47,38 +50,74 @@ def predictor_path(
     return find_predictor(workspace, path, reach.device)[1]
 
 
-def run_search(
-    workspace: "Workspace", run: "Run", reach: Reach, max_time_s: float | None
-) -> "SearchResult":
-    """Search in a run's folder, with its accuracies and its device."""
+@dataclass(frozen=True)
+class Accuracies:
+    """The accuracy source, and who shows how far its training is."""
+
+    source: "AccuracySource"
+    training: "_TrainingProgress"
+
+
+@contextmanager
+def open_accuracies(
+    workspace: "Workspace", request: Mapping[str, Any], space: "SearchSpace"
+) -> "Iterator[Accuracies]":
+    """The source that a request names; before anything is measured, for it may be no good."""
     import torch
 
-    from mnaslat.cli.progress import progress, say
-    from mnaslat.cli.search_request import command_of
+    from mnaslat.cli.progress import progress
     from mnaslat.search.accuracy import accuracy_source
-    from mnaslat.search.clock import SearchProgress
-    from mnaslat.search.problem import SearchProblem
-    from mnaslat.search.run import Search
 
     # The controller and the supernet's children are small: a second thread costs more than it
     # brings, and on a busy computer many times more. It also keeps the device's other core free.
     torch.set_num_threads(1)
-    request = run.request
+    training = _TrainingProgress()
+    with ExitStack() as shown:
+        training.shown_by(lambda: shown.enter_context(progress("Preparing the accuracies")))
+        source = accuracy_source(
+            request["accuracy"],
+            space,
+            folder=workspace.path / "supernets",
+            seed=request["seed"],
+            progress=training,
+        )
+    try:
+        yield Accuracies(source, training)
+    finally:
+        if hasattr(source, "close"):
+            source.close()
+
+
+def run_search(
+    workspace: "Workspace",
+    run: "Run",
+    accuracies: Accuracies,
+    reach: Reach,
+    max_time_s: float | None,
+) -> "tuple[SearchResult, MnaslatError | None]":
+    """Search in a run's folder, with its accuracies and its device.
+
+    Returns:
+        The result, and what ended the search before its time.
+
+    Raises:
+        MnaslatError: If something ended it before there was a result.
+    """
+    from mnaslat.cli.progress import progress, say
+    from mnaslat.cli.search_output import validation_lines
+    from mnaslat.cli.search_request import command_of
+    from mnaslat.search.clock import SearchProgress
+    from mnaslat.search.problem import SearchProblem
+    from mnaslat.search.run import Search
+
+    request, source = run.request, accuracies.source
     validator = None
     if request["validate_every"]:
         configuration = run.predictor.configuration
         device = open_device_of(configuration, reach.device, binary=reach.binary, guard=reach.guard)
         validator = _DeviceValidator(workspace, device, configuration.precision)
-    with ExitStack() as stack, progress("Searching") as update:
-        source = accuracy_source(
-            request["accuracy"],
-            run.space,
-            folder=workspace.path / "supernets",
-            seed=run.settings.seed,
-            progress=_training_progress(update),
-        )
-        if hasattr(source, "close"):
-            stack.callback(source.close)
+    with progress("Searching") as update:
+        accuracies.training.shown_by(lambda: update)
         say(f"Accuracy: {source.description}")
         problem = SearchProblem(
             space=run.space, accuracy=source, predictor=run.predictor, validator=validator
@@ -89,26 +128,39 @@ def run_search(
             if now.best is not None:
                 best = f"best {now.best.accuracy:.3f} at {now.best.predicted_ms:.2f} ms"
             update(now.n_samples_done, now.n_samples, now.left_s, best, "Searching")
+            for line in validation_lines(now.measured):
+                say(line)
 
         settings = replace(run.settings, max_time_s=max_time_s)
         with Search(problem, settings, run.folder, command=command_of(run)) as searching:
             if searching.note:
                 say(searching.note)
-            return searching.run(show)
+            try:
+                return searching.run(show), None
+            except MnaslatError as error:
+                if not searching.found_any:
+                    raise
+                return searching.result("failed"), error
 
 
-def _training_progress(update: Any) -> Callable[[int, int], None]:
-    started: list[tuple[float, int]] = []
+class _TrainingProgress:
+    """Shows how far the training of a source is, wherever progress is shown at the time."""
 
-    def show(done: int, total: int) -> None:
+    def __init__(self) -> None:
+        self._since: tuple[float, int] | None = None
+
+    def shown_by(self, open_: "Callable[[], Update]") -> None:
+        """From now on; opened when there is something to show."""
+        self._open: Callable[[], Update] = open_
+        self._update: Update | None = None
+
+    def __call__(self, done: int, total: int) -> None:
+        """So many steps of so many are done."""
         now = time.monotonic()
-        if not started:
-            started.append((now, done))
-        since, first = started[0]
+        since, first = self._since = self._since or (now, done)
         left_s = (now - since) / max(done - first, 1) * (total - done)
-        update(done, total, left_s, "", "Preparing the accuracies")
-
-    return show
+        self._update = self._update or self._open()
+        self._update(done, total, left_s, "", "Preparing the accuracies")
 
 
 class _DeviceValidator:

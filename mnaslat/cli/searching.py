@@ -112,7 +112,7 @@ def search(
     from mnaslat.cli.runs import new_run, unfinished_run
     from mnaslat.cli.search_output import print_result
     from mnaslat.cli.search_request import check_options, request_of, settings_of
-    from mnaslat.cli.search_running import Reach, predictor_path, run_search
+    from mnaslat.cli.search_running import Reach, open_accuracies, predictor_path, run_search
     from mnaslat.profiling.devices import known_as
 
     searched = open_space(space, width, resolution, classes)
@@ -138,13 +138,14 @@ def search(
         request["device"] = known_as(device) or device  # a phone's name, also over another cable
     place = open_workspace(workspace)
     reach = Reach(device, benchmark_binary, guard)
-    found = unfinished_run(place, request)
-    if found is None:
-        path = predictor_path(place, predictor, reach, searched, seed)
-        found = new_run(place, run, request, settings_of(path, request, searched), path)
-    else:
-        _say(f"Going on with the unfinished run in {found.folder}.")
-    result = run_search(place, found, reach, max_time_s)
+    with open_accuracies(place, request, searched) as accuracies:
+        found = unfinished_run(place, request)
+        if found is None:
+            path = predictor_path(place, predictor, reach, searched, seed)
+            found = new_run(place, run, request, settings_of(path, request, searched), path)
+        else:
+            _say(f"Going on with the unfinished run in {found.folder}.")
+        result, failure = run_search(place, found, accuracies, reach, max_time_s)
     predictions = found.predictor.predict_detailed(
         [winner.candidate.architecture for winner in result.winners]
     )
@@ -153,6 +154,9 @@ def search(
         print_json({"run": str(found.folder), "measured_share": shares[-1], **result.to_json()})
     else:
         print_result(found.folder, result, shares)
+    if failure is not None:
+        _say(f"The search ended after {result.n_samples} of {samples} networks, because:")
+        raise failure
     if result.ended != "samples":
         why = "Stopped" if result.ended == "stopped" else "Time is over"
         _say(

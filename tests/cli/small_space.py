@@ -28,3 +28,12 @@ def small(width: float, resolution: int, n_classes: int) -> SearchSpace:
 def accuracy(architecture: Architecture) -> float:
     """Made up for the tests: grows with the multiply-adds."""
     return min(1.0, lower(architecture).madds / 1e8)
+
+
+_asked: list[Architecture] = []
+
+
+def percent_later(architecture: Architecture) -> float:
+    """Is right about twenty-one networks, then answers in percent."""
+    _asked.append(architecture)
+    return accuracy(architecture) if len(_asked) <= 21 else 75.0

@@ -83,7 +83,7 @@ def a_page(text: str = "net") -> ReportPage:
                 FrontPoint(label="b", accuracy=0.6, latency_ms=30, measured=False, on_front=True),
                 FrontPoint(label="c", accuracy=0.5, latency_ms=35, measured=False, on_front=False),
             ),
-            target_ms=75.0,
+            targets_ms=(75.0,),
         ),
         rewards=RewardHistory(
             points=(
@@ -291,7 +291,7 @@ def test_unknown_numbers_are_shown_as_unknown() -> None:
     page = ReportPage(
         title="",
         winners=(Winner(name="a", predicted_ms=nan, accuracy=nan, measured_ms=nan),),
-        front=Front(points=(bad, *a_page().front.points), target_ms=nan),
+        front=Front(points=(bad, *a_page().front.points), targets_ms=(nan,)),
         rewards=RewardHistory(
             points=(RewardPoint(update=0, mean_reward=nan, best_reward=0.5, entropy=None),)
         ),
@@ -322,6 +322,47 @@ def test_front_is_a_line_through_its_networks_from_fast_to_slow() -> None:
     chart = read(a_page()).data["charts"]["front"]
     (line,) = [trace for trace in chart["data"] if trace["mode"] == "lines"]
     assert (line["x"], line["y"]) == ([30, 40], [0.6, 0.7])
+
+
+def test_every_target_has_a_line_and_every_answer_a_star() -> None:
+    points = [
+        FrontPoint(
+            label=f"n{number}",
+            accuracy=0.5 + number / 10,
+            latency_ms=10.0 * number,
+            measured=True,
+            on_front=True,
+            answers=number > 1,
+        )
+        for number in (1, 2, 3)
+    ]
+    front = Front(points=tuple(points), targets_ms=(20.0, 25.0, 30.0))
+    document = read(ReportPage(title="", front=front))
+    chart = document.data["charts"]["front"]
+    assert [line["x0"] for line in chart["layout"]["shapes"]] == [20.0, 25.0, 30.0]
+    texts = [each["text"] for each in chart["layout"]["annotations"]]
+    assert texts == ["target 20.0 ms", "target 30.0 ms"]
+    (stars,) = [each for each in chart["data"] if each["name"] == "best at a target"]
+    assert stars["x"] == [20.0, 30.0]
+    assert "A star is the best at one of the targets" in document.text
+
+
+def test_errors_of_predictions_are_drawn_over_the_search_before_and_after() -> None:
+    points = [
+        LatencyPoint(
+            label="n", group=group, predicted_ms=predicted_ms, measured_ms=10.0, update=update
+        )
+        for update, predicted_ms, group in (
+            (2, 8.0, "before"), (4, 9.0, "before"), (2, 9.5, "after"), (4, 10.0, "after"),
+        )
+    ]  # fmt: skip
+    calibration = LatencyPoint(label="c", group="c", predicted_ms=1.0, measured_ms=2.0)
+    document = read(ReportPage(title="", latency_points=(calibration, *points)))
+    _, before, after = document.data["charts"]["drift"]["data"]
+    assert (before["name"], before["x"]) == ("before", [2.0, 4.0])
+    assert before["y"] == pytest.approx([-0.2, -0.1])
+    assert (after["name"], after["x"]) == ("after", [2.0, 4.0])
+    assert after["y"] == pytest.approx([-0.05, 0.0])
 
 
 def test_target_is_in_view_even_when_all_networks_are_faster() -> None:

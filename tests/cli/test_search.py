@@ -61,7 +61,8 @@ def test_a_range_of_targets_and_the_command_that_repeats_it(cli: Any, tmp_path: 
     load_winner(folder / found["winners"][0]["files"][-1])
     words = found["command"].split()
     assert words[:2] == ["mnaslat", "search"]
-    again = cli.json(*words[1:], "--workspace", str(tmp_path))
+    assert words[-2:] == ["--workspace", str(tmp_path)]
+    again = cli.json(*words[1:])
     assert again["run"] != found["run"]
     assert again["front"] == found["front"] and again["winners"] == found["winners"]
     refused = cli.run(*first, "--target-ms", targets, "--seed", "5", status=1).stderr
@@ -98,6 +99,41 @@ def test_time_and_ctrl_c_end_it_with_its_networks_and_the_same_command_goes_on(
     found = json.loads(stdout)
     assert found["ended"] == "stopped" and found["winner"]["blocks"]
     assert len(list((tmp_path / "runs").iterdir())) == 1
+
+
+def test_an_error_on_the_way_comes_after_the_networks_found(cli: Any, tmp_path: Path) -> None:
+    command = arguments(cli, tmp_path, "--samples", "40", "--accuracy", "small_space:percent_later")
+    ended = cli.run(*command, status=1)
+    assert "The Pareto front" in ended.stdout
+    assert re.search(r"ended after \d+ of 40 networks, because:\nmnaslat: .* is 75", ended.stderr)
+    (run,) = (tmp_path / "runs").iterdir()
+    assert json.loads((run / "result.json").read_text())["ended"] == "failed"
+    again = cli.run(*command)  # in a fresh process, where the function is right again
+    assert f"Going on with the unfinished run in {run}" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "message"),
+    [
+        ("tabel:a.csv", "Cannot import 'tabel'"),
+        ("guess", "No accuracy source 'guess'"),
+        ("table:missing.csv", "Cannot read accuracies from missing.csv"),
+        ("proxy:folder:nowhere", "No folder nowhere"),
+        ("supernet:digits,steps=5", "No setting 'steps'"),
+    ],
+)
+def test_accuracies_that_cannot_be_had_are_refused_before_there_is_a_run(
+    cli: Any, tmp_path: Path, accuracy: str, message: str
+) -> None:
+    # Without a predictor the device would be measured next, which takes minutes.
+    arguments = ("search", *cli.small, "--accuracy", accuracy, "--workspace", str(tmp_path))
+    assert message in cli.run(*arguments, status=1).stderr
+    assert not list(tmp_path.rglob("run.json")) and not list(tmp_path.rglob("*.sqlite"))
+
+
+def test_a_default_target_can_be_reached_by_the_upper_end_too(cli: Any, tmp_path: Path) -> None:
+    found = cli.run(*arguments(cli, tmp_path, "--samples", "20", "--latency", "upper"))
+    assert "Target: " in found.stderr and "upper end" in found.stdout
 
 
 def test_a_function_that_always_raises_is_one_sentence(cli: Any, tmp_path: Path) -> None:

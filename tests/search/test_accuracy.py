@@ -35,6 +35,10 @@ def my_accuracy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
         "    n_calls += 1\n"
         "    if n_calls == 2:\n        raise ValueError('it\\nburst')\n"
         "    return 0.5\n"
+        "def exits(architecture):\n    raise SystemExit\n"
+        "def talks(architecture):\n    raise ValueError('word ' * 1000)\n"
+        "def single_nan(architecture):\n    import numpy\n    return numpy.float32('nan')\n"
+        "def two(architecture):\n    import torch\n    return torch.zeros(2)\n"
     )
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     yield
@@ -63,6 +67,46 @@ def test_a_function_may_fail_for_one_network(my_accuracy: None) -> None:
     assert children[1].failure == "my_accuracy:fails_once raised ValueError: it burst"
     ((_, child),) = FunctionAccuracy("my_accuracy:diverges").evaluate(NETWORKS[:1])
     assert child.accuracy is None and child.failure == "my_accuracy:diverges returned nan"
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("exits", "raised SystemExit"), ("single_nan", "returned nan"), ("diverges", "returned nan")],
+)
+def test_a_network_whose_function_gives_up_has_failed(
+    my_accuracy: None, name: str, reason: str
+) -> None:
+    for _, child in FunctionAccuracy(f"my_accuracy:{name}").evaluate(NETWORKS):
+        assert child.accuracy is None and child.failure == f"my_accuracy:{name} {reason}"
+
+
+def test_a_reason_is_one_line_that_can_be_read(my_accuracy: None) -> None:
+    ((_, child),) = FunctionAccuracy("my_accuracy:talks").evaluate(NETWORKS[:1])
+    assert child.failure.startswith("my_accuracy:talks raised ValueError: word word")
+    assert len(child.failure) < 400
+
+
+def test_numbers_that_are_several_are_refused(my_accuracy: None) -> None:
+    with pytest.raises(SearchError, match="is tensor.*, not a number"):
+        list(FunctionAccuracy("my_accuracy:two").evaluate(NETWORKS))
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        ("def f(:", "SyntaxError: .*line 1"),
+        ("raise RuntimeError('no GPU')", "RuntimeError: no GPU"),
+        ("import sys; sys.exit(0)", "SystemExit: 0"),
+        ("from numpy import nothing_of_the_kind", "ImportError: cannot import name"),
+    ],
+)
+def test_a_module_that_cannot_be_imported_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, why: str
+) -> None:
+    (tmp_path / "broken_accuracy.py").write_text(code)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    with pytest.raises(SearchError, match=f"Cannot import 'broken_accuracy' .*: {why}"):
+        FunctionAccuracy("broken_accuracy:f")
 
 
 def test_a_failed_child_says_why() -> None:

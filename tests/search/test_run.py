@@ -60,6 +60,7 @@ CHILD = textwrap.dedent(
     settings = SearchSettings(
         reward=RewardSettings.hard(7.0), resolution=32, n_classes=10,
         n_samples=110, validate_every=2, validate_top=3, n_final_validations=9,
+        target_ms_range=(4.0, 7.0) if sys.argv[3] == "range" else None, n_targets=3,
     )
     with Search(problem, settings, folder / "run") as search:
         search.run()
@@ -69,17 +70,17 @@ N_VALIDATED = 5  # in a round
 
 
 def start_child(
-    folder: Path, pause_s: float = 0.0, hash_seed: str = "0"
+    folder: Path, pause_s: float = 0.0, hash_seed: str = "0", targets: str = "one"
 ) -> "subprocess.Popen[bytes]":
     folder.mkdir(exist_ok=True)
     return subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(folder), str(pause_s)],
+        [sys.executable, "-c", CHILD, str(folder), str(pause_s), targets],
         env={**os.environ, "PYTHONHASHSEED": hash_seed},
     )
 
 
-def finish_child(folder: Path, hash_seed: str = "0") -> None:
-    child = start_child(folder, hash_seed=hash_seed)
+def finish_child(folder: Path, hash_seed: str = "0", targets: str = "one") -> None:
+    child = start_child(folder, hash_seed=hash_seed, targets=targets)
     child.communicate(timeout=120)
     assert child.returncode == 0
 
@@ -88,10 +89,12 @@ def logged(path: Path) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 
 
-def kill_child_after(folder: Path, n_evaluations: int, extra_s: float) -> None:
+def kill_child_after(
+    folder: Path, n_evaluations: int, extra_s: float, targets: str = "one"
+) -> None:
     """SIGKILL a run a little after it has evaluated so many more networks."""
     n_before = len(logged(folder / "accuracy.log"))
-    child = start_child(folder, pause_s=0.006)
+    child = start_child(folder, pause_s=0.006, targets=targets)
     while len(logged(folder / "accuracy.log")) < n_before + n_evaluations:
         assert child.poll() is None, "the run ended before it could be killed"
         time.sleep(0.002)
@@ -120,14 +123,16 @@ def test_killed_it_goes_on_in_a_fresh_process_to_the_same_end(
 
 
 @pytest.mark.slow
-def test_killed_ten_times_at_random_moments(tmp_path: Path) -> None:
-    finish_child(tmp_path / "undisturbed")
+@pytest.mark.parametrize("targets", ["one", "range"])
+def test_killed_ten_times_at_random_moments(tmp_path: Path, targets: str) -> None:
+    finish_child(tmp_path / "undisturbed", targets=targets)
     rng = random.Random()
     seed = rng.randrange(10**6)
     rng.seed(seed)
     for _ in range(10):
-        kill_child_after(tmp_path / "killed", rng.randint(1, 8), rng.uniform(0.0, 0.1))
-    finish_child(tmp_path / "killed")
+        n_evaluations, extra_s = rng.randint(1, 8), rng.uniform(0.0, 0.1)
+        kill_child_after(tmp_path / "killed", n_evaluations, extra_s, targets)
+    finish_child(tmp_path / "killed", targets=targets)
     assert contents(tmp_path / "killed" / "run") == contents(tmp_path / "undisturbed" / "run"), seed
 
 
@@ -138,7 +143,8 @@ def test_every_searcher_ends_with_a_result(tmp_path: Path, searcher: str) -> Non
     settings = replace(TOY, searcher=searcher)
     with Search(toy_problem(accuracy, validator), settings, tmp_path / "run") as search:
         result = search.run(seen.append)
-    assert [progress.n_samples_done for progress in seen] == [20, 40, 60]
+    # After every round, and after what is measured at the end.
+    assert [progress.n_samples_done for progress in seen] == [20, 40, 60, 60]
     assert seen[-1].left_s == 0.0
     assert result.n_samples == 60  # every proposal counts, also of what was known
     assert result.n_networks == len(accuracy.asked) == len(set(accuracy.asked)) <= 60
@@ -168,6 +174,13 @@ def test_progress_is_shown_for_every_answer_that_took_time(tmp_path: Path) -> No
     assert [progress.n_samples_done for progress in seen] == [1, 2, 3, 4, 4]
     assert seen[0].best is None and seen[-1].best is not None
     assert 0.1 < seen[0].left_s < 10.0
+
+
+def test_every_measurement_is_told_once_with_the_progress(tmp_path: Path) -> None:
+    told: list[object] = []
+    with Search(toy_problem(validator=ToyValidator()), TOY, tmp_path) as search:
+        result = search.run(lambda now: told.extend(now.measured))
+    assert told == list(result.validations) and told
 
 
 def test_the_result_stands_in_files(tmp_path: Path) -> None:
@@ -324,6 +337,37 @@ def test_a_source_that_breaks_its_promises_is_named(tmp_path: Path, how: str, me
         pytest.raises(SearchError, match=message),
     ):
         search.run()
+
+
+class PercentAt(ToyAccuracy):
+    """Answers in percent at the n-th network."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__()
+        self.at = at
+
+    def evaluate(self, architectures):  # type: ignore[no-untyped-def]
+        for index, child in super().evaluate(architectures):
+            wrong = len(self.asked) == self.at
+            yield index, ChildResult(accuracy=75.0) if wrong else child
+
+
+@pytest.mark.parametrize("searcher", ["ppo", "evolution"])
+def test_an_error_on_the_way_leaves_what_was_found_and_can_be_gone_on_from(
+    tmp_path: Path, searcher: str
+) -> None:
+    settings = replace(TOY, searcher=searcher)
+    with Search(toy_problem(PercentAt(31), ToyValidator()), settings, tmp_path / "a") as search:
+        with pytest.raises(SearchError, match=r"is 75\.0, not a fraction"):
+            search.run()
+        assert search.found_any and search.result("failed").n_samples == 30
+    written = json.loads((tmp_path / "a" / "result.json").read_text())
+    assert written["ended"] == "failed" and written["n_samples"] == 30
+    assert (tmp_path / "a" / "winner.tflite").exists()
+    for folder in ("a", "undisturbed"):
+        with Search(toy_problem(validator=ToyValidator()), settings, tmp_path / folder) as search:
+            assert search.run().ended == "samples"
+    assert contents(tmp_path / "a") == contents(tmp_path / "undisturbed")
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,7 @@ def test_a_target_out_of_reach_is_refused_with_the_range(tmp_path: Path) -> None
     with pytest.raises(SearchError, match=r"as fast as 2\.9 ms: .* reaches from 3 to 28\.9 ms"):
         check_targets((2.9, 20.0), LATENCIES, SPACE)
     assert "rules nothing out" in check_targets((10.0, 40.0), LATENCIES, SPACE)
+    assert "faster than 1000 ms" in check_targets((10.0, 1e3), LATENCIES, SPACE)
     assert check_targets((3.1, 28.0), LATENCIES, SPACE) == ""
     assert check_targets((15.0, 16.0), LATENCIES, SPACE) == ""
     settings = replace(TOY, reward=replace(TOY.reward, target_ms=1.0))

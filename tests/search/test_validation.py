@@ -23,6 +23,7 @@ from mnaslat.search.records import tokens_row
 from mnaslat.search.reward import RewardSettings, mnasnet_reward
 from mnaslat.search.run import Search
 from mnaslat.search.settings import SearchSettings
+from mnaslat.search.targets import check_targets
 from mnaslat.search.testing import (
     LoggingValidator,
     SkewedPredictor,
@@ -152,6 +153,12 @@ def test_upper_end_of_the_interval() -> None:
     assert width is not None and width == pytest.approx(factor - 1.0)
 
 
+def test_what_can_be_reached_is_said_of_the_upper_end() -> None:
+    upper = Latencies(EquallyDoubtful(1.0), SPACE, "upper")
+    with pytest.raises(SearchError, match="upper end of the predictor's 90% interval it reaches"):
+        check_targets((3.1, 3.1), upper, SPACE)  # the fastest network takes 3 ms, at most 3.75
+
+
 def test_where_all_intervals_are_alike_their_end_is_a_factor() -> None:
     rows, predictor = rows_of(30), EquallyDoubtful(1.0)
     latencies = Latencies(predictor, SPACE, "upper")
@@ -159,6 +166,22 @@ def test_where_all_intervals_are_alike_their_end_is_a_factor() -> None:
     assert predictor.n_asked < 10  # not one by one
     assert latencies.relative_width(rows) is None
     assert latencies.reward_ms(rows[:0]).shape == (0,)
+
+
+class Unbounded(ToyPredictor):
+    """Was calibrated on too few networks to know an upper end."""
+
+    def predict_interval_ms(
+        self, architectures: Sequence[Architecture], coverage: float, /
+    ) -> tuple[Floats, Floats]:
+        """Bounds that hold everything."""
+        return np.zeros(len(architectures)), np.full(len(architectures), np.inf)
+
+
+def test_intervals_without_an_end_say_nothing_about_one_network_against_another() -> None:
+    assert Latencies(Unbounded(1.0), SPACE).relative_width(rows_of(5)) is None
+    with pytest.raises(SearchError, match="calibrated on too few networks"):
+        Latencies(Unbounded(1.0), SPACE, "upper").reward_ms(rows_of(5))
 
 
 def test_without_usable_intervals_there_is_no_upper_end() -> None:
