@@ -32,31 +32,38 @@ class Stair:
 
 
 def front_drawing(
-    stairs: Sequence[Stair],
-    points: Sequence[Point],
-    *,
-    target_ms: float,
-    x_title: str,
-    y_title: str,
+    stairs: Sequence[Stair], points: Sequence[Point], answer: Point, *, x_title: str, y_title: str
 ) -> str:
-    """The whole file: fronts, points beside them, and a line at the target."""
+    """The whole file: fronts, points beside them, and the answer, a line through it.
+
+    Args:
+        stairs: At least one.
+        points: Their labels stand beside them.
+        answer: Its label stands at the foot of the line.
+        x_title: Of the axis of latencies.
+        y_title: Of the axis of accuracies.
+    """
+    everything = [*points, answer]
     xs = [x for stair in stairs for x in stair.latency_ms] + [each.latency_ms for each in points]
-    ys = [y for stair in stairs for y in stair.accuracy] + [each.accuracy for each in points]
+    ys = [y for stair in stairs for y in stair.accuracy] + [each.accuracy for each in everything]
     plane = _Plane(_ticks(min(xs), max(xs)), _ticks(min(ys), max(ys)))
     parts = [plane.grid(x_title, y_title)]
-    x = plane.x(target_ms)
-    parts.append(_line(x, _TOP, x, _HEIGHT - _BOTTOM, f'stroke="{_TEXT}" stroke-dasharray="4 4"'))
     for stair in sorted(stairs, key=lambda each: bool(each.label)):  # bold ones on top
         style = f'stroke="{_BOLD}" stroke-width="2.5"' if stair.label else f'stroke="{_MANY}"'
         parts.append(f'<path d="{plane.stair(stair)}" fill="none" {style}/>')
         if stair.label:
-            last = Point(stair.label, stair.latency_ms[-1], stair.accuracy[-1])
-            parts.append(_text(plane.x(last.latency_ms), plane.y(last.accuracy) - 8, last.label,
-                               f'text-anchor="end" fill="{_BOLD}"'))  # fmt: skip
-    for point in points:
+            middle = len(stair.accuracy) // 3  # where a front is steep there is room beside it
+            x, y = plane.x(stair.latency_ms[middle]), plane.y(stair.accuracy[middle])
+            parts.append(_text(x + 12, y + 24, stair.label, f'fill="{_BOLD}"'))
+    x = plane.x(answer.latency_ms)
+    parts.append(_line(x, _TOP, x, _HEIGHT - _BOTTOM, f'stroke="{_TEXT}" stroke-dasharray="4 4"'))
+    parts.append(_text(x + 8, _HEIGHT - _BOTTOM - 10, answer.label, f'fill="{_TEXT}"'))
+    for point in everything:
         x, y = plane.x(point.latency_ms), plane.y(point.accuracy)
-        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="{_POINT}"/>')
-        parts.append(_text(x + 9, y + 14, point.label, f'fill="{_TEXT}"'))
+        color = _BOLD if point is answer else _POINT
+        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="{color}"/>')
+        if point is not answer:
+            parts.append(_text(x + 9, y + 14, point.label, f'fill="{_TEXT}"'))
     body = "\n".join(parts)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" '
