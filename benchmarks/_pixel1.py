@@ -83,6 +83,13 @@ class _Pixel1:
         return float(self.errors(self.fitted(priors, chosen))[others].mean())
 
 
+def pixel1_predictor(folder: Path) -> CostModel:
+    """The best that can be made of all measurements: no network is left out to judge it."""
+    (layers, layer_ms), (wholes, whole_ms, is_mnasnet) = _layers(folder), _wholes(folder)
+    data = _Pixel1(layers, layer_ms, wholes, whole_ms, is_mnasnet)
+    return data.fitted(pretrained_priors(PIXEL1), data.all)
+
+
 def pixel1(folder: Path, blind_priors: Sequence[CostModel]) -> list[Result]:
     """Whole networks from measured layers, and with ten of the whole networks.
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from mnaslat.errors import SearchError
 from mnaslat.search.problem import CompilingPredictor, IntervalPredictor, Predictor
 from mnaslat.search.records import tokens_text
+from mnaslat.search.residual import Residual
 from mnaslat.space import SearchSpace, Tokens
 
 Floats = NDArray[np.float64]
@@ -30,12 +31,19 @@ class Latencies:
         predictor: To be asked.
         space: Of the tokens.
         kind: What ``reward_ms`` is: the prediction, or the upper end of its interval.
+        residual: What measured networks say that all of the predictor's figures are to be
+            multiplied with.
     """
 
     def __init__(
-        self, predictor: Predictor, space: SearchSpace, kind: LatencyKind = "point"
+        self,
+        predictor: Predictor,
+        space: SearchSpace,
+        kind: LatencyKind = "point",
+        residual: Residual | None = None,
     ) -> None:
         self._predictor, self._space, self._kind = predictor, space, kind
+        self._residual = residual
         self._upper_ms: dict[bytes, float] = {}
 
     @property
@@ -57,7 +65,8 @@ class Latencies:
             latency_ms = self._predictor.predict_ms([self._space.decode(row) for row in tokens])
         else:
             latency_ms = self._compiled(tokens)
-        return checked_ms(latency_ms, tokens, "predicted")
+        checked = checked_ms(latency_ms, tokens, "predicted")
+        return checked if self._residual is None else checked * self._residual.factor(tokens)
 
     def reward_ms(self, tokens: Tokens) -> Floats:
         """What the reward is given, shape ``(n,)``.
@@ -130,7 +139,8 @@ class Latencies:
                 "them stay under. Calibrate with more (mnaslat calibrate --models 20), or use "
                 "--latency point."
             )
-        return np.asarray(low_ms), np.asarray(high_ms)
+        factor = 1.0 if self._residual is None else self._residual.factor(tokens)
+        return np.asarray(low_ms) * factor, np.asarray(high_ms) * factor
 
 
 def checked_ms(latency_ms: object, tokens: Tokens, how: str) -> Floats:

@@ -22,6 +22,7 @@ from mnaslat.search.history import History
 from mnaslat.search.latencies import Latencies, checked_ms
 from mnaslat.search.problem import SearchProblem
 from mnaslat.search.records import Validation, tokens_row
+from mnaslat.search.residual import Residual
 from mnaslat.search.settings import SearchSettings
 from mnaslat.search.store import SearchStore
 from mnaslat.space import Tokens
@@ -118,12 +119,14 @@ class Calibration:
     def _recalibrate(self) -> None:
         """Predict as all validations so far teach, and rescore all evaluations."""
         space, predictor = self._problem.space, self._problem.predictor
+        residual = None
         if self.validations:
-            predictor = predictor.recalibrated(
-                [space.decode(tokens_row(row.tokens)) for row in self.validations],
-                np.array([row.measured_ms for row in self.validations]),
-            )
-        self.latencies = Latencies(predictor, space, self._kind)
+            tokens = _rows(self.validations)
+            measured_ms = np.array([row.measured_ms for row in self.validations])
+            predictor = predictor.recalibrated([space.decode(row) for row in tokens], measured_ms)
+            predicted_ms = Latencies(predictor, space).predicted_ms(tokens)
+            residual = Residual(space.n_choices, tokens, predicted_ms, measured_ms)
+        self.latencies = Latencies(predictor, space, self._kind, residual)
         self._store.write_evaluations(self.history.rescore(self.latencies))
 
 
