@@ -15,7 +15,6 @@ from statistics import fmean, stdev
 import numpy as np
 from _best_known import best_known, hypervolume_gap
 from _judges import data_folder, load_judge, regrets
-from _pixel1_front import pixel1_front
 from _results import Result, write_results
 from _trials import Trial, range_ms, run_trials
 
@@ -148,7 +147,7 @@ def main() -> None:
         print(f"No data in {data_folder()}; benchmarks/results/search.* stay as they are.")
         return
     results = []
-    for part in (fronts, pixel1_front, alone, assisted, peers):
+    for part in (fronts, alone, assisted, peers):
         found = part()
         for result in found:
             print(f"{result.task}: {result.value:.4g} (goal {result.goal})", flush=True)

@@ -16,10 +16,10 @@ BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 
 @pytest.fixture(scope="module")
 def modules() -> Iterator[tuple[Any, Any]]:
-    """``_pixel1_front`` and ``_svg``, which are imported as scripts import them."""
+    """``pixel1_front`` and ``_svg``, which are imported as scripts import them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "path", [str(BENCHMARKS), *sys.path])
-        yield importlib.import_module("_pixel1_front"), importlib.import_module("_svg")
+        yield importlib.import_module("pixel1_front"), importlib.import_module("_svg")
 
 
 def test_mnasnet_a1_keeps_all_but_an_expansion_of_3_and_a_fourth_layer(

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from _judges import Judge, data_folder, load_judge
 from _pixel1 import pixel1_predictor
-from _results import Result
+from _results import Result, write_results
 from _svg import Point, Stair, front_drawing
 
 from mnaslat.lowering import lower
@@ -171,9 +171,11 @@ def _drawn(
 
 
 def main() -> None:
-    """Print the rows; ``searching.py`` writes them."""
-    for result in pixel1_front():
-        print(result)
+    """Run everything, draw it and write the results."""
+    if not data_folder().is_dir():
+        print(f"No data in {data_folder()}; benchmarks/results/pixel1_front.* stay as they are.")
+        return
+    write_results("pixel1_front", pixel1_front())
 
 
 if __name__ == "__main__":
