@@ -48,8 +48,8 @@ _DRAWING = Path(__file__).resolve().parent / "results" / "pixel1_front.svg"
 Front = Sequence[Candidate]
 
 
-def pixel1_front() -> list[Result]:
-    """Search with every seed, compare with the published networks, and draw the fronts."""
+def pixel1_front() -> tuple[list[Result], str]:
+    """Search with every seed and compare; the figures and their drawing."""
     torch.set_num_threads(1)
     predictor = pixel1_predictor(data_folder() / "pixel1")
     judge, trees = load_judge("anb"), load_judge("anb-trees")
@@ -67,8 +67,7 @@ def pixel1_front() -> list[Result]:
         results += _compared(trees, predictor, name, rows[name], reference, found)
     answers = [_best_within(front, TARGET_MS) for front in fronts]
     results.append(_answer(predictor, references, answers))
-    _DRAWING.write_text(_drawn(fronts, answers, references), encoding="utf-8")
-    return results
+    return results, _drawn(fronts, answers, references)
 
 
 def nearest_row(space: SearchSpace, name: str) -> Tokens:
@@ -175,7 +174,9 @@ def main() -> None:
     if not data_folder().is_dir():
         print(f"No data in {data_folder()}; benchmarks/results/pixel1_front.* stay as they are.")
         return
-    write_results("pixel1_front", pixel1_front())
+    results, drawing = pixel1_front()
+    write_results("pixel1_front", results)
+    _DRAWING.write_text(drawing, encoding="utf-8")
 
 
 if __name__ == "__main__":
