@@ -16,6 +16,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -139,7 +140,7 @@ class AnbTable:
         latency_ms: On a ZCU102; nan where the table has none, shape ``(n,)``.
         train: Whether a row is in the authors' training split, shape ``(n,)``.
         test: The same of the test split.
-        digest: Of the file.
+        digest: Of table and split.
     """
 
     tokens: Tokens
@@ -156,7 +157,8 @@ def anb_table() -> AnbTable:
     folder = data_folder() / "accel_nasbench"
     content = (folder / "accel_nasbench.csv").read_bytes()
     rows = list(csv.DictReader(content.decode().splitlines()))
-    split = json.loads((folder / "default_split_ids.json").read_text())
+    split_content = (folder / "default_split_ids.json").read_bytes()
+    split = json.loads(split_content)
     space = load_space("accel-nasbench")
     units = {
         "expansion": ("e", 1.0),
@@ -177,7 +179,7 @@ def anb_table() -> AnbTable:
         latency_ms=np.array([float(row["latency_zcu102.mean"] or "nan") for row in rows]),
         train=np.isin(ids, split["train"]),
         test=np.isin(ids, split["test"]),
-        digest=hashlib.sha256(content).hexdigest()[:16],
+        digest=hashlib.sha256(content + split_content).hexdigest()[:16],
     )
 
 
@@ -186,7 +188,9 @@ def _anb(name: str) -> Judge:
     measured = np.isfinite(table.latency_ms)
     known_ms = table.latency_ms[measured]
     latency_ms = _anb_latency()
-    settings: object = _RIDGE_STRENGTH if name == "anb" else sorted(_TREES.items())
+    settings: object = _RIDGE_STRENGTH
+    if name != "anb":
+        settings = [metadata.version("xgboost"), *sorted(_TREES.items())]
     return Judge(
         name=name,
         space=space,

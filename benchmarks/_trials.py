@@ -1,5 +1,7 @@
 """Searches of the judges' spaces, each kept on disk so that an interrupted benchmark goes on."""
 
+import ast
+import functools
 import hashlib
 import json
 import os
@@ -16,7 +18,9 @@ from _best_known import best_known
 from _judges import Judge, load_judge
 from numpy.typing import NDArray
 
+import mnaslat.architecture
 import mnaslat.search
+import mnaslat.space
 from mnaslat.search.run import Search
 from mnaslat.search.settings import SearchSettings
 from mnaslat.search.store import SearchStore
@@ -72,11 +76,10 @@ def range_ms(judge: Judge, task: str) -> tuple[float, float]:
     )
 
 
-def _run(trial: Trial) -> Trial:
-    torch.set_num_threads(1)
+def _settings(trial: Trial) -> SearchSettings:
     judge = load_judge(trial.judge)
     in_range = trial.task.endswith("front")
-    settings = SearchSettings(
+    return SearchSettings(
         reward=judge.reward_settings("p50" if in_range else trial.task),
         target_ms_range=range_ms(judge, trial.task) if in_range else None,
         space=judge.space.name,
@@ -86,6 +89,11 @@ def _run(trial: Trial) -> Trial:
         preset=trial.preset,
         surrogate=trial.surrogate,
     )
+
+
+def _run(trial: Trial) -> Trial:
+    torch.set_num_threads(1)
+    judge, settings = load_judge(trial.judge), _settings(trial)
     with tempfile.TemporaryDirectory() as folder:
         with Search(judge.problem(), settings, Path(folder) / "run") as search:
             search.run()
@@ -104,12 +112,34 @@ def _run(trial: Trial) -> Trial:
 
 
 def _file(trial: Trial) -> Path:
-    """Another one as soon as the trial, the judge or the search's code is another."""
-    told = json.dumps([asdict(trial), load_judge(trial.judge).digest, _code_digest()])
-    return _KEPT / f"{hashlib.sha256(told.encode()).hexdigest()[:24]}.npy"
+    """Another one as soon as the trial, its settings, the judge or the search's code is another."""
+    settings = _settings(trial)
+    told = [
+        asdict(trial),
+        settings.n_samples,
+        settings.identity(),
+        load_judge(trial.judge).digest,
+        code_digest(),
+    ]
+    return _KEPT / f"{hashlib.sha256(json.dumps(told).encode()).hexdigest()[:24]}.npy"
 
 
-def _code_digest() -> str:
-    folder = Path(mnaslat.search.__file__).parent
-    texts = [file.read_bytes() for file in sorted(folder.glob("*.py"))]
-    return hashlib.sha256(b"\0".join(texts)).hexdigest()
+@functools.cache
+def code_digest() -> str:
+    """Changes with what the code of searches does, not with what it says about itself."""
+    search = Path(mnaslat.search.__file__).parent
+    spine = [Path(str(module.__file__)) for module in (mnaslat.architecture, mnaslat.space)]
+    texts = [doing(file.read_text("utf-8")) for file in [*sorted(search.glob("*.py")), *spine]]
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()
+
+
+def doing(source: str) -> str:
+    """Python code without comments, formatting and docstrings, as text to compare."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+            and ast.get_docstring(node, clean=False) is not None
+        ):
+            node.body = node.body[1:]
+    return ast.dump(tree)

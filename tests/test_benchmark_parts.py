@@ -1,5 +1,6 @@
 """What the benchmarks are made of."""
 
+import importlib
 import runpy
 from collections import Counter
 from pathlib import Path
@@ -61,3 +62,14 @@ def test_results_say_from_which_commit_they_are(
     assert "| task | metric | 1.0 | <= 0.5 | **missed** |  |  |" in text
     assert "| other | ms | 2.0 |  |  |  |  |" in text
     assert '"commit": "1a2b3c4-dirty"' in (tmp_path / "some.json").read_text(encoding="utf-8")
+
+
+def test_kept_searches_are_of_the_code_as_it_does_not_as_it_reads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    doing = importlib.import_module("_trials").doing
+    source = 'def f(x=1):\n    """It."""\n    return x  # so\n'
+    assert doing(source) == doing("def f(x = 1): return x")
+    assert doing(source) != doing(source.replace("x=1", "x=2"))
+    assert doing(source) != doing(source.replace("return x", "return -x"))
