@@ -1,4 +1,7 @@
-"""A drawing of fronts as one small SVG file that needs no script."""
+"""A drawing of fronts as one small SVG file that needs no script, as README shows.
+
+plotly, which draws the reports, writes such a file only with a browser.
+"""
 
 import html
 import math
@@ -42,6 +45,9 @@ def front_drawing(
         answer: Its label stands at the foot of the line.
         x_title: Of the axis of latencies.
         y_title: Of the axis of accuracies.
+
+    Raises:
+        ValueError: If all latencies, or all accuracies, are the same.
     """
     everything = [*points, answer]
     xs = [x for stair in stairs for x in stair.latency_ms] + [each.latency_ms for each in points]
@@ -101,11 +107,12 @@ class _Plane:
             x = self.x(tick)
             parts.append(_line(x, _TOP, x, floor, f'stroke="{_GRID}"'))
             parts.append(_text(x, floor + 18, f"{tick:g}", middle))
+        decimals = max(0, -math.floor(math.log10(100.0 * (self._y_ticks[1] - self._y_ticks[0]))))
         for tick in self._y_ticks:
             y = self.y(tick)
             parts.append(_line(_LEFT, y, right, y, f'stroke="{_GRID}"'))
             parts.append(
-                _text(_LEFT - 8, y + 4, f"{tick:.0%}", f'text-anchor="end" fill="{_TEXT}"')
+                _text(_LEFT - 8, y + 4, f"{tick:.{decimals}%}", f'text-anchor="end" fill="{_TEXT}"')
             )
         parts.append(_text((_LEFT + right) / 2, _HEIGHT - 12, x_title, middle))
         turned = f'{middle} transform="rotate(-90 16 {(_TOP + floor) / 2:.1f})"'
@@ -115,6 +122,8 @@ class _Plane:
 
 def _ticks(low: float, high: float) -> list[float]:
     """About six round numbers that enclose a range."""
+    if not low < high:
+        raise ValueError(f"There is nothing to draw between {low} and {high}.")
     rough = (high - low) / 5
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(size * power for size in (1, 2, 5, 10) if size * power >= rough)
