@@ -20,11 +20,12 @@ from mnaslat.search.pareto import pareto_front
 from mnaslat.space import Tokens
 
 _FILE = Path(__file__).resolve().parents[1] / "bench-workspace" / "judges.json"
-_VERSION = 1  # of the search below: another one may find more
+_VERSION = 2  # of the search below: another one may find more
 _SMALL = 100_000  # networks that are all looked at
 _N_RESTARTS = 60
 _MOST_STEPS = 60
 _N_TARGETS, _N_ROUNDS = 40, 4  # of the front
+_N_PASSES = 6  # over the front's neighbours, at most
 _KEPT = 400  # of the networks met in a step, for the front
 
 Score = Callable[[Tokens], Floats]
@@ -141,13 +142,19 @@ def _pair_moves(n_choices: Tokens) -> NDArray[np.int64]:
     )
 
 
+def _around(row: Tokens, moves: NDArray[np.int64]) -> Tokens:
+    """What a network becomes with each of the moves, shape ``(moves, decisions)``."""
+    around = np.repeat(row[None], len(moves), axis=0)
+    for place, token in ((0, 1), (2, 3)):
+        np.put_along_axis(around, moves[:, [place]], moves[:, [token]], axis=1)
+    return around
+
+
 def _climb(score: Score, row: Tokens, moves: NDArray[np.int64]) -> tuple[float, Tokens]:
     """Always to the best neighbour, until none is better."""
     best = float(score(row[None])[0])
     for _ in range(_MOST_STEPS):
-        around = np.repeat(row[None], len(moves), axis=0)
-        for place, token in ((0, 1), (2, 3)):
-            np.put_along_axis(around, moves[:, [place]], moves[:, [token]], axis=1)
+        around = _around(row, moves)
         scores = score(around)
         if scores.max() <= best + 1e-12:
             break
@@ -189,6 +196,17 @@ def _search_front(
                 drawn = judge.space.sample(1, rng)[0]
                 row = np.where(rng.random(len(row)) < 0.15 * (number - 1), drawn, row)
             _climb(_collecting(judge, front, target_ms), row, moves)
+    _search_around(front, moves)
+
+
+def _search_around(front: _Front, moves: NDArray[np.int64]) -> None:
+    """Take in what is near the front, until that changes nothing (Pareto local search)."""
+    done: set[bytes] = set()
+    for _ in range(_N_PASSES):
+        new = [row for row in front.tokens if row.tobytes() not in done]
+        for row in new:
+            done.add(row.tobytes())
+            front.add(_around(row, moves))
 
 
 def _collecting(judge: Judge, front: _Front, target_ms: float) -> Score:

@@ -21,7 +21,9 @@ from numpy.typing import NDArray
 import mnaslat.architecture
 import mnaslat.search
 import mnaslat.space
+from mnaslat.search.baselines import EvolutionSearcher
 from mnaslat.search.run import Search
+from mnaslat.search.searcher import Searcher
 from mnaslat.search.settings import SearchSettings
 from mnaslat.search.store import SearchStore
 from mnaslat.space import Tokens
@@ -42,6 +44,7 @@ class Trial:
         searcher: By the name of ``mnaslat search --searcher``.
         preset: Of the controller.
         surrogate: Whether a model of the accuracies helps.
+        population: Of evolution, and how many of it meet; None: the published 100 and 25.
     """
 
     judge: str
@@ -51,6 +54,7 @@ class Trial:
     searcher: str = "ppo"
     preset: str = "fast"
     surrogate: bool = True
+    population: tuple[int, int] | None = None
 
 
 def run_trials(trials: Sequence[Trial]) -> list[Tokens]:
@@ -95,9 +99,10 @@ def _run(trial: Trial) -> Trial:
     torch.set_num_threads(1)
     judge, settings = load_judge(trial.judge), _settings(trial)
     with tempfile.TemporaryDirectory() as folder:
-        with Search(judge.problem(), settings, Path(folder) / "run") as search:
+        run = Path(folder) / "run"
+        with Search(judge.problem(), settings, run, searcher=_searcher(trial)) as search:
             search.run()
-        store = SearchStore(Path(folder) / "run" / "search.sqlite")
+        store = SearchStore(run / "search.sqlite")
         try:
             rows = [evaluation.tokens.split(",") for evaluation in store.evaluations()]
         finally:
@@ -109,6 +114,14 @@ def _run(trial: Trial) -> Trial:
     np.save(partial, tokens, allow_pickle=False)
     partial.replace(file)
     return trial
+
+
+def _searcher(trial: Trial) -> Searcher | None:
+    """Where the settings of a search do not name it."""
+    if trial.population is None:
+        return None
+    population, sample = trial.population
+    return EvolutionSearcher(seed=trial.seed, population=population, sample=sample)
 
 
 def _file(trial: Trial) -> Path:
