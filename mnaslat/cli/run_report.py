@@ -120,7 +120,7 @@ def _validation_point(validation: Validation, *, before: bool) -> LatencyPoint:
         group=f"validation, predicted {'before' if before else 'after re-calibration'}",
         predicted_ms=validation.predicted_ms if before else validation.predicted_after_ms,
         measured_ms=validation.measured_ms,
-        update=validation.round,
+        round=validation.round,
     )
 
 
@@ -164,7 +164,7 @@ def _rewards(rounds: list[RoundRecord], validations: list[Validation]) -> Reward
     return RewardHistory(
         points=tuple(
             RewardPoint(
-                update=each.round,
+                round=each.round,
                 mean_reward=each.mean_reward,
                 best_reward=each.best_reward,
                 entropy=each.log.get("entropy"),
