@@ -1,5 +1,6 @@
 """The rows of a run's store, as plain data."""
 
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -29,6 +30,20 @@ class Validation:
     measured_ms: float
     predicted_after_ms: float  # after the re-calibration
     why: str = "best"  # or "uncertain", or "answer": it may be the answer
+
+
+def validation_errors(validations: Sequence[Validation]) -> tuple[float, float]:
+    """How far predictions were off, before and after learning from the measurements.
+
+    Each is the median of the errors as fractions of the measurement: one network that a predictor
+    knows nothing of must not move the figure.
+
+    Raises:
+        ValueError: If there are no validations.
+    """
+    before = [abs(row.predicted_ms / row.measured_ms - 1.0) for row in validations]
+    after = [abs(row.predicted_after_ms / row.measured_ms - 1.0) for row in validations]
+    return statistics.median(before), statistics.median(after)
 
 
 @dataclass(frozen=True, kw_only=True)

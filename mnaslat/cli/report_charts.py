@@ -1,7 +1,7 @@
 """The charts of networks and layers in the report."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from mnaslat.cli.report_data import (
@@ -60,6 +60,34 @@ def _log_ticks(low: float, high: float) -> dict[str, Any]:
     }
 
 
+def _dots_by_group(
+    compared: list[tuple[LatencyPoint, float, float]],
+    place: Callable[[LatencyPoint, float, float], tuple[float, float]],
+) -> list[Chart]:
+    """Dots of each group in a colour and a symbol of its own.
+
+    Args:
+        compared: As from `compared_points`.
+        place: Where the dot of one of them is, x and y.
+    """
+    traces = []
+    for index, group in enumerate(dict.fromkeys(point.group for point, _, _ in compared)):
+        members = [entry for entry in compared if entry[0].group == group]
+        places = [place(*entry) for entry in members]
+        traces.append(
+            dots_trace(
+                group,
+                [x for x, _ in places],
+                [y for _, y in places],
+                [_comparison(*entry) for entry in members],
+                color=COLORS[index % len(COLORS)],
+                symbol=SYMBOLS[index % len(SYMBOLS)],
+                opacity=0.85,
+            )
+        )
+    return traces
+
+
 def latency_chart(points: Iterable[LatencyPoint]) -> Chart | None:
     compared = compared_points(points)
     if not compared:
@@ -85,19 +113,9 @@ def latency_chart(points: Iterable[LatencyPoint]) -> Chart | None:
         ),
         line_trace(ends, ends, name="predicted = measured", showlegend=True),
     ]
-    for index, group in enumerate(dict.fromkeys(point.group for point, _, _ in compared)):
-        members = [entry for entry in compared if entry[0].group == group]
-        data.append(
-            dots_trace(
-                group,
-                [measured_ms for _, _, measured_ms in members],
-                [predicted_ms for _, predicted_ms, _ in members],
-                [_comparison(*entry) for entry in members],
-                color=COLORS[index % len(COLORS)],
-                symbol=SYMBOLS[index % len(SYMBOLS)],
-                opacity=0.85,
-            )
-        )
+    data += _dots_by_group(
+        compared, lambda _, predicted_ms, measured_ms: (measured_ms, predicted_ms)
+    )
     layout = chart_layout(
         height=520,
         xaxis=chart_axis("Measured latency (ms)", **axis),
@@ -108,28 +126,24 @@ def latency_chart(points: Iterable[LatencyPoint]) -> Chart | None:
 
 def drift_chart(points: Iterable[LatencyPoint]) -> Chart | None:
     """How far predictions were off, over the course of a search."""
-    compared = [entry for entry in compared_points(points) if entry[0].update is not None]
+    compared = [entry for entry in compared_points(points) if entry[0].round is not None]
     if not compared:
         return None
-    updates = [int(point.update) for point, _, _ in compared if point.update is not None]
-    ends: list[float] = [min(updates), max(updates)]
-    data = [line_trace(ends, [0.0, 0.0], name="predicted = measured", showlegend=True)]
-    for index, group in enumerate(dict.fromkeys(point.group for point, _, _ in compared)):
-        members = [entry for entry in compared if entry[0].group == group]
-        data.append(
-            dots_trace(
-                group,
-                [float(point.update or 0) for point, _, _ in members],
-                [predicted_ms / measured_ms - 1.0 for _, predicted_ms, measured_ms in members],
-                [_comparison(*entry) for entry in members],
-                color=COLORS[index % len(COLORS)],
-                symbol=SYMBOLS[index % len(SYMBOLS)],
-                opacity=0.85,
-            )
-        )
+    rounds = [int(point.round) for point, _, _ in compared if point.round is not None]
+    ends: list[float] = [min(rounds), max(rounds)]
+    data = [
+        line_trace(ends, [0.0, 0.0], name="predicted = measured", showlegend=True),
+        *_dots_by_group(
+            compared,
+            lambda point, predicted_ms, measured_ms: (
+                float(point.round or 0),
+                predicted_ms / measured_ms - 1.0,
+            ),
+        ),
+    ]
     layout = chart_layout(
         height=400,
-        xaxis=chart_axis("Update after which a network was measured"),
+        xaxis=chart_axis("Round after which a network was measured"),
         yaxis=chart_axis("Predicted over measured - 1", tickformat="+.1%"),
     )
     return {"data": data, "layout": layout}
@@ -236,49 +250,65 @@ def _vertical_lines(places: Iterable[float], *, color: str) -> dict[str, Any]:
     return {"shapes": [{**common, "x0": place, "x1": place} for place in places]}
 
 
-def reward_chart(rewards: RewardHistory) -> Chart | None:
-    points = sorted(rewards.points, key=lambda point: point.update)
-    if not points:
-        return None
-    updates = [int(point.update) for point in points]
-    series = (
-        ("best reward", [finite(point.best_reward) for point in points], "y", COLORS[2]),
-        ("mean reward", [finite(point.mean_reward) for point in points], "y", COLORS[0]),
-        ("entropy", [finite(point.entropy) for point in points], "y2", COLORS[3]),
-    )
-    data: list[dict[str, Any]] = [
+def _line_over_rounds(
+    name: str, rounds: list[int], values: list[float | None], *, color: str, axis: str = "y"
+) -> list[Chart]:
+    """One line, with gaps where a value is unknown; nothing if all are."""
+    if all(value is None for value in values):
+        return []
+    return [
         {
             "type": "scatter",
-            "mode": "lines" if len(points) > 1 else "markers",
+            "mode": "lines" if len(rounds) > 1 else "markers",
             "name": name,
-            "x": updates,
+            "x": rounds,
             "y": values,
             "yaxis": axis,
             "line": {"color": color, "width": 2},
-            "hovertemplate": f"update %{{x}}: {name} %{{y:.4g}}<extra></extra>",
+            "hovertemplate": f"round %{{x}}: {name} %{{y:.4g}}<extra></extra>",
         }
-        for name, values, axis, color in series
-        if any(value is not None for value in values)
     ]
-    has_entropy = any(trace["yaxis"] == "y2" for trace in data)
+
+
+def _with_entropy_panel(chart: Chart, rounds: list[int], entropies: list[float | None]) -> Chart:
+    """The chart with the entropy below it, on the same rounds; as it is if no entropy is known."""
+    line = _line_over_rounds("entropy", rounds, entropies, color=COLORS[3], axis="y2")
+    if not line:
+        return chart
+    layout = chart["layout"]
+    panels = {
+        "height": 520,
+        "xaxis": {**layout["xaxis"], "anchor": "y2"},
+        "yaxis": {**layout["yaxis"], "domain": [0.36, 1]},
+        "yaxis2": chart_axis("Entropy (nats)", domain=[0, 0.28]),
+    }
+    return {"data": chart["data"] + line, "layout": layout | panels}
+
+
+def reward_chart(rewards: RewardHistory) -> Chart | None:
+    points = sorted(rewards.points, key=lambda point: point.round)
+    if not points:
+        return None
+    rounds = [int(point.round) for point in points]
+    best = [finite(point.best_reward) for point in points]
+    mean = [finite(point.mean_reward) for point in points]
+    data = _line_over_rounds("best reward", rounds, best, color=COLORS[2])
+    data += _line_over_rounds("mean reward", rounds, mean, color=COLORS[0])
+    ticks = {"dtick": 1} if len(points) <= 10 else {}  # there is no round 0.5
     layout = chart_layout(
-        height=520 if has_entropy else 400,
-        xaxis=chart_axis(
-            "Update of the controller",
-            anchor="y2" if has_entropy else "y",
-            **({"dtick": 1} if len(points) <= 10 else {}),  # there is no update 0.5
-        ),
-        yaxis=chart_axis("Reward", domain=[0.36, 1] if has_entropy else [0, 1]),
+        height=400, xaxis=chart_axis("Round", **ticks), yaxis=chart_axis("Reward")
     )
-    if has_entropy:
-        layout["yaxis2"] = chart_axis("Entropy (nats)", domain=[0, 0.28])
+    entropies = [finite(point.entropy) for point in points]
+    chart = _with_entropy_panel({"data": data, "layout": layout}, rounds, entropies)
     if rewards.validations:
-        layout |= _vertical_lines([int(update) for update in rewards.validations], color=COLORS[1])
+        validated = [int(number) for number in rewards.validations]
+        chart["layout"] |= _vertical_lines(validated, color=COLORS[1])
         # Shapes have no entry in the legend; this empty trace is theirs.
         mark = {"color": COLORS[1], "width": 1.5, "dash": "dash"}
-        data.append(line_trace([], [], name="validated on the device", line=mark, showlegend=True))
-        data[-1]["x"] = data[-1]["y"] = [None]
-    return {"data": data, "layout": layout}
+        none: list[Any] = [None]
+        name = "validated on the device"
+        chart["data"].append(line_trace(none, none, name=name, line=mark, showlegend=True))
+    return chart
 
 
 def by_latency(rows: Iterable[TableRow]) -> list[tuple[float, TableRow]]:

@@ -31,7 +31,7 @@ class LatencyPoint:
     group: str  # e.g. "calibration", "evaluation", "validation"
     predicted_ms: float
     measured_ms: float | None
-    update: int | None = None  # of the search after which it was measured
+    round: int | None = None  # of the search, after which it was measured
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,9 +60,9 @@ class Front:
 
 @dataclass(frozen=True, kw_only=True)
 class RewardPoint:
-    """One update of the controller."""
+    """One round of a search."""
 
-    update: int
+    round: int
     mean_reward: float | None
     best_reward: float | None
     entropy: float | None = None  # of the controller's choices, in nats
@@ -73,7 +73,7 @@ class RewardHistory:
     """A search over time."""
 
     points: tuple[RewardPoint, ...]
-    validations: tuple[int, ...] = ()  # updates after which candidates were measured on the device
+    validations: tuple[int, ...] = ()  # rounds after which candidates were measured on the device
 
 
 @dataclass(frozen=True, kw_only=True)

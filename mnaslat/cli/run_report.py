@@ -1,6 +1,5 @@
 """What a report says about a search run."""
 
-import statistics
 from collections.abc import Sequence
 
 from mnaslat.cli.report_content import (
@@ -24,7 +23,7 @@ from mnaslat.cli.report_data import (
 )
 from mnaslat.cli.runs import Run
 from mnaslat.search.candidates import Candidate, front_of
-from mnaslat.search.records import RoundRecord, Validation
+from mnaslat.search.records import RoundRecord, Validation, validation_errors
 from mnaslat.search.result import Winner as FoundWinner
 from mnaslat.search.summary import winners_of
 from mnaslat.units import format_ms
@@ -92,12 +91,11 @@ def _headline(
     if not run.finished:
         sentences.append("The search is not finished: the same command goes on with it.")
     if validations:
-        before = [abs(each.predicted_ms / each.measured_ms - 1.0) for each in validations]
-        after = [abs(each.predicted_after_ms / each.measured_ms - 1.0) for each in validations]
+        before, after = validation_errors(validations)
         sentences.append(
             f"{len(validations)} candidates were measured on the device; predictions made before "
-            f"were off by {statistics.median(before):.1%}, those of the predictor that had learned "
-            f"from them by {statistics.median(after):.1%} (medians)."
+            f"were off by {before:.1%}, those of the predictor that had learned from them by "
+            f"{after:.1%} (medians)."
         )
     return tuple(sentences)
 
@@ -120,7 +118,7 @@ def _validation_point(validation: Validation, *, before: bool) -> LatencyPoint:
         group=f"validation, predicted {'before' if before else 'after re-calibration'}",
         predicted_ms=validation.predicted_ms if before else validation.predicted_after_ms,
         measured_ms=validation.measured_ms,
-        update=validation.round,
+        round=validation.round,
     )
 
 
@@ -164,7 +162,7 @@ def _rewards(rounds: list[RoundRecord], validations: list[Validation]) -> Reward
     return RewardHistory(
         points=tuple(
             RewardPoint(
-                update=each.round,
+                round=each.round,
                 mean_reward=each.mean_reward,
                 best_reward=each.best_reward,
                 entropy=each.log.get("entropy"),

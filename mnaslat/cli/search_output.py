@@ -23,6 +23,8 @@ def print_result(folder: Path, result: "SearchResult", measured_shares: Sequence
         measured_shares: For each winner the fraction of its prediction that rests on layers that
             were measured.
     """
+    from mnaslat.search.records import validation_errors
+
     shown = ""
     for winner, share in zip(result.winners, measured_shares, strict=True):
         _print_verdict(winner, same=winner.candidate.tokens == shown)
@@ -36,12 +38,11 @@ def print_result(folder: Path, result: "SearchResult", measured_shares: Sequence
         accuracy = f"{candidate.expected_accuracy:.4f}"
         print(f"  {candidate.latency_ms:8.3f} ms {how:9}  {accuracy}")
     if result.validations:
-        before = [abs(row.predicted_ms / row.measured_ms - 1.0) for row in result.validations]
-        after = [abs(row.predicted_after_ms / row.measured_ms - 1.0) for row in result.validations]
+        before, after = validation_errors(result.validations)
         print(
-            f"{len(before)} networks were measured; their predictions were off by "
-            f"{sum(before) / len(before):.1%} before and {sum(after) / len(after):.1%} after the "
-            "predictor had learned from them (mean)."
+            f"{len(result.validations)} networks were measured; their predictions were off by "
+            f"{before:.1%} before and {after:.1%} after the predictor had learned from them "
+            "(medians)."
         )
     n_failed = sum(result.failures.values())
     if n_failed:

@@ -19,18 +19,15 @@ _REFERENCE = "mnasnet-a1"
 _N_PROBES = 64
 
 
-def check_options(
-    target_ms: str, reward: str, searcher: str, preset: str, latency: str, max_time: str
-) -> float | None:
-    """Usage errors for what can be seen to be wrong before anything is opened.
+def check_options(target_ms: str, reward: str, searcher: str, preset: str, latency: str) -> None:
+    """Check what can be seen to be wrong before anything is opened.
 
-    Returns:
-        The time to search for in seconds, if there is a limit.
+    Raises:
+        typer.BadParameter: If an option is wrong, or two do not go together; names the option.
     """
     from mnaslat.search.latencies import LATENCY_KINDS
     from mnaslat.search.presets import preset as known_preset
     from mnaslat.search.settings import SEARCHERS
-    from mnaslat.units import parse_duration_s
 
     with usage("--reward"):
         if reward not in ("hard", "soft"):
@@ -47,8 +44,18 @@ def check_options(
     with usage("--latency"):
         if latency not in LATENCY_KINDS:
             raise ValueError(f"{latency!r} is not a kind of latency; {' or '.join(LATENCY_KINDS)}.")
+
+
+def max_time_s_of(text: str) -> float | None:
+    """The time to search for in seconds; None if nothing is given.
+
+    Raises:
+        typer.BadParameter: If it is no duration.
+    """
+    from mnaslat.units import parse_duration_s
+
     with usage("--max-time"):
-        return parse_duration_s(max_time) if max_time else None
+        return parse_duration_s(text) if text else None
 
 
 def parse_targets(text: str) -> tuple[float, float] | None:
@@ -114,7 +121,11 @@ def settings_of(
 
 
 def command_of(run: "Run") -> str:
-    """The command that makes the same search, with nothing left to defaults."""
+    """The command that makes the same search anew: with all that decides its result.
+
+    Left out is how the device is reached (``--guard``, ``--benchmark-binary``) and for how long to
+    search at a time (``--max-time``): no part of what a run is.
+    """
     request, low_high = run.request, run.settings.target_range_ms
     targets = dict.fromkeys(f"{target:.10g}" for target in low_high)
     words = ["mnaslat", "search", "--predictor", str(run.predictor_path)]

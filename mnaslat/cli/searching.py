@@ -111,12 +111,18 @@ def search(
     """
     from mnaslat.cli.runs import new_run, unfinished_run
     from mnaslat.cli.search_output import print_result
-    from mnaslat.cli.search_request import check_options, request_of, settings_of
+    from mnaslat.cli.search_request import (
+        check_options,
+        max_time_s_of,
+        request_of,
+        settings_of,
+    )
     from mnaslat.cli.search_running import Reach, open_accuracies, predictor_path, run_search
     from mnaslat.profiling.devices import known_as
 
     searched = open_space(space, width, resolution, classes)
-    max_time_s = check_options(target_ms, reward, searcher, preset, latency, max_time)
+    check_options(target_ms, reward, searcher, preset, latency)
+    max_time_s = max_time_s_of(max_time)
     request = request_of(
         searched,
         predictor=None if predictor is None else str(predictor.resolve()),

@@ -87,8 +87,8 @@ def a_page(text: str = "net") -> ReportPage:
         ),
         rewards=RewardHistory(
             points=(
-                RewardPoint(update=1, mean_reward=0.4, best_reward=0.5, entropy=3.0),
-                RewardPoint(update=0, mean_reward=0.3, best_reward=0.5, entropy=4.0),
+                RewardPoint(round=1, mean_reward=0.4, best_reward=0.5, entropy=3.0),
+                RewardPoint(round=0, mean_reward=0.3, best_reward=0.5, entropy=4.0),
             ),
             validations=(1,),
         ),
@@ -244,7 +244,7 @@ def test_every_axis_with_a_title_has_its_unit() -> None:
         "Accuracy (top-1)",
         "Reward",
         "Entropy (nats)",
-        "Update of the controller",
+        "Round",
         "Heat (°C)",
         "Battery (%)",
         "Clock (GHz)",
@@ -293,7 +293,7 @@ def test_unknown_numbers_are_shown_as_unknown() -> None:
         winners=(Winner(name="a", predicted_ms=nan, accuracy=nan, measured_ms=nan),),
         front=Front(points=(bad, *a_page().front.points), targets_ms=(nan,)),
         rewards=RewardHistory(
-            points=(RewardPoint(update=0, mean_reward=nan, best_reward=0.5, entropy=None),)
+            points=(RewardPoint(round=0, mean_reward=nan, best_reward=0.5, entropy=None),)
         ),
         table=TableSection(rows=(a_row(latency_ms=nan, spread=None, share=nan), a_row(1))),
     )
@@ -350,9 +350,9 @@ def test_every_target_has_a_line_and_every_answer_a_star() -> None:
 def test_errors_of_predictions_are_drawn_over_the_search_before_and_after() -> None:
     points = [
         LatencyPoint(
-            label="n", group=group, predicted_ms=predicted_ms, measured_ms=10.0, update=update
+            label="n", group=group, predicted_ms=predicted_ms, measured_ms=10.0, round=round_
         )
-        for update, predicted_ms, group in (
+        for round_, predicted_ms, group in (
             (2, 8.0, "before"), (4, 9.0, "before"), (2, 9.5, "after"), (4, 10.0, "after"),
         )
     ]  # fmt: skip
@@ -391,7 +391,7 @@ def test_band_around_the_diagonal_is_five_percent_of_the_measurement() -> None:
     assert diagonal["y"] == diagonal["x"]
 
 
-def test_rewards_are_drawn_in_the_order_of_updates_with_a_mark_per_validation() -> None:
+def test_rewards_are_drawn_in_the_order_of_rounds_with_a_mark_per_validation() -> None:
     chart = read(a_page()).data["charts"]["reward"]
     by_name = {trace["name"]: trace for trace in chart["data"]}
     assert by_name["mean reward"]["x"] == [0, 1]
@@ -400,7 +400,7 @@ def test_rewards_are_drawn_in_the_order_of_updates_with_a_mark_per_validation() 
 
 
 def test_search_without_entropy_has_one_panel() -> None:
-    points = (RewardPoint(update=0, mean_reward=0.1, best_reward=0.2),)
+    points = (RewardPoint(round=0, mean_reward=0.1, best_reward=0.2),)
     page = ReportPage(title="", rewards=RewardHistory(points=points))
     assert "yaxis2" not in read(page).data["charts"]["reward"]["layout"]
 

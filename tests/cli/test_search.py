@@ -7,11 +7,13 @@ import subprocess
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 
+from mnaslat.cli.searching import search
 from mnaslat.search.artifacts import load_winner
+from mnaslat.search.settings import SEARCHERS
 
 # A phone's predictor that comes with the package: nothing has to be measured.
 OPTIONS = (
@@ -37,6 +39,7 @@ def test_a_target_out_of_reach_is_refused_before_there_is_a_run(cli: Any, tmp_pa
         (("--target-ms", "1:2:3"), "is no target"),
         (("--target-ms", "fast"), "is no target"),
         (("--target-ms", "5:9", "--reward", "soft"), "a target steers nothing"),
+        (("--reward", "gentle"), "is not a reward"),
         (("--searcher", "hill-climbing"), "is not a searcher"),
         (("--latency", "lower"), "is not a kind of latency"),
         (("--max-time", "long"), "is not a duration"),
@@ -45,6 +48,11 @@ def test_a_target_out_of_reach_is_refused_before_there_is_a_run(cli: Any, tmp_pa
 def test_wrong_options_are_usage_errors(cli: Any, options: tuple[str, ...], message: str) -> None:
     error = cli.run("search", *options, status=2).stderr
     assert message in " ".join(re.sub(r"[│╭╮╰╯─]", " ", error).split())
+
+
+def test_the_help_names_every_searcher() -> None:
+    (option,) = get_type_hints(search, include_extras=True)["searcher"].__metadata__
+    assert option.help == f"{', '.join(SEARCHERS[:-1])} or {SEARCHERS[-1]}."
 
 
 def test_a_range_of_targets_and_the_command_that_repeats_it(cli: Any, tmp_path: Path) -> None:
