@@ -75,7 +75,9 @@ def checked_accuracy(value: object, what: str) -> float:
 class FunctionAccuracy:
     """Accuracies from a Python function of the user: ``function(architecture) -> float``.
 
-    A network for which it raises, or returns not-a-number, has failed; the search goes on.
+    A network for which it raises, or returns not-a-number, has failed; the search goes on. Its
+    attribute ``noise``, if it has one, is the deviation of one accuracy: ``function.noise = 0.0``
+    says that the accuracies are exact.
 
     Args:
         name: ``module:function``; the module is imported, so name only code you trust.
@@ -83,8 +85,6 @@ class FunctionAccuracy:
     Raises:
         SearchError: If there is no such module or function.
     """
-
-    noise = math.nan  # what the function does is not known
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -99,11 +99,17 @@ class FunctionAccuracy:
         if not callable(function):
             raise SearchError(f"Module {module_name} has no function {function_name!r}.")
         self._function: Callable[[Architecture], float] = function
+        self._noise = float(getattr(function, "noise", math.nan))
 
     @property
     def description(self) -> str:
         """The function's name; what it computes is not known to the search."""
         return f"function {self._name}"
+
+    @property
+    def noise(self) -> float:
+        """What the function says of itself; NaN if it says nothing."""
+        return self._noise
 
     def evaluate(
         self, architectures: Sequence[Architecture], /

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from mnaslat.architecture import Architecture
+from mnaslat.search.expected_accuracy import expected_accuracies
 from mnaslat.search.latencies import Latencies
 from mnaslat.search.pareto import pareto_front
 from mnaslat.search.records import Evaluation, Validation, tokens_row
 from mnaslat.search.reward import RewardSettings, mnasnet_reward
-from mnaslat.space import Tokens
+from mnaslat.space import SearchSpace, Tokens
 
 # Networks that may be measured for being uncertain: those so far down are of no use to the search.
 _N_PROMISING = 100
@@ -23,7 +24,8 @@ class Candidate:
 
     tokens: str
     architecture: Architecture
-    accuracy: float
+    accuracy: float  # observed
+    expected_accuracy: float  # by all of the run together; as observed if the source is exact
     reward: float  # in the newest episode that proposed it
     predicted_ms: float  # without knowing the measurement, where there is one
     expected_ms: float  # what the reward was given: predicted_ms, or the end of its interval
@@ -40,6 +42,7 @@ class Candidate:
             "tokens": self.tokens,
             "blocks": [str(block) for block in self.architecture.blocks],
             "accuracy": self.accuracy,
+            "expected_accuracy": self.expected_accuracy,
             "reward": self.reward,
             "predicted_ms": self.predicted_ms,
             "measured_ms": self.measured_ms,
@@ -49,14 +52,35 @@ class Candidate:
 def candidates_of(
     evaluations: Sequence[Evaluation],
     validations: Sequence[Validation],
+    space: SearchSpace,
+    *,
     architecture: Callable[[str], Architecture],
+    exact: bool,
 ) -> list[Candidate]:
-    """Every network of a run that has an accuracy once, with the measurements that are known."""
+    """Every network of a run that has an accuracy once, with the measurements that are known.
+
+    Args:
+        evaluations: Of the run.
+        validations: Of the run.
+        space: That is searched.
+        architecture: The network of a row of tokens.
+        exact: Whether the accuracies have no noise.
+
+    Returns:
+        The one with the highest reward first.
+    """
     # By network: other tokens can stand for the same one, where a small width makes choices equal.
     measured = {architecture(row.tokens): row for row in validations}
     newest = {architecture(row.tokens): row for row in evaluations if row.accuracy is not None}
+    networks = sorted(newest, key=lambda network: -(newest[network].reward or 0.0))
+    accuracies = np.array([newest[network].accuracy for network in networks], dtype=np.float64)
+    if not exact:
+        tokens = [tokens_row(newest[network].tokens) for network in networks]
+        rows = np.array(tokens, dtype=np.int64).reshape(-1, len(space.decisions))
+        accuracies = expected_accuracies(rows, accuracies, space.n_choices)
     found = []
-    for network, row in newest.items():
+    for network, expected in zip(networks, accuracies.tolist(), strict=True):
+        row = newest[network]
         assert row.accuracy is not None and row.reward is not None
         validation = measured.get(network)
         found.append(
@@ -64,6 +88,7 @@ def candidates_of(
                 tokens=row.tokens,
                 architecture=network,
                 accuracy=row.accuracy,
+                expected_accuracy=expected,
                 reward=row.reward,
                 predicted_ms=row.predicted_ms if validation is None else validation.predicted_ms,
                 expected_ms=row.latency_ms,
@@ -85,14 +110,14 @@ def choose_winner(
     pool = measured if measured_only and measured else list(candidates)
     within = [candidate for candidate in pool if candidate.latency_ms <= target_ms]
     if within:
-        return max(within, key=lambda candidate: (candidate.accuracy, -candidate.latency_ms))
-    return min(pool, key=lambda candidate: (candidate.latency_ms, -candidate.accuracy))
+        return max(within, key=lambda each: (each.expected_accuracy, -each.latency_ms))
+    return min(pool, key=lambda each: (each.latency_ms, -each.expected_accuracy))
 
 
 def front_of(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
     """The Pareto front, fastest first."""
     indices = pareto_front(
-        [candidate.accuracy for candidate in candidates],
+        [candidate.expected_accuracy for candidate in candidates],
         [candidate.latency_ms for candidate in candidates],
     )
     return tuple(candidates[index] for index in indices)
@@ -107,7 +132,7 @@ def best_unmeasured(
     """Up to ``n`` networks that were not measured, the best at each target in turn."""
     rankings = []
     open_ = [each for each in candidates if each.measured_ms is None]
-    accuracy = [each.accuracy for each in open_]
+    accuracy = [each.expected_accuracy for each in open_]
     latency_ms = [each.latency_ms for each in open_]
     for target_ms in _spread(targets_ms, n):
         worth = mnasnet_reward(accuracy, latency_ms, reward, target_ms)
@@ -163,15 +188,15 @@ def _likely_answers(
     """The most promising first."""
     open_ = [row for row in candidates if row.measured_ms is None]
     within = [
-        row.accuracy
+        row.expected_accuracy
         for row in candidates
         if row.measured_ms is not None and row.measured_ms <= target_ms
     ]
     likely = [row for row in open_ if row.predicted_ms <= target_ms * (1.0 + near)]
     if within:
-        likely = [row for row in likely if row.accuracy > max(within)]
+        likely = [row for row in likely if row.expected_accuracy > max(within)]
     if likely or within:
-        return sorted(likely, key=lambda row: (-row.accuracy, row.predicted_ms))
+        return sorted(likely, key=lambda row: (-row.expected_accuracy, row.predicted_ms))
     return sorted(open_, key=lambda row: row.predicted_ms)
 
 

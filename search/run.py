@@ -138,7 +138,7 @@ class Search:
                 ended = "time"
             settle(self._calibration, self._settings, self._n_rounds_done + 1)
         except KeyboardInterrupt:
-            if not self._calibration.candidates():
+            if self._history.best() is None:
                 raise
             ended = "stopped"
         self._store.commit()
@@ -153,7 +153,7 @@ class Search:
             SearchError: If no network has an accuracy yet.
         """
         run = self._problem, self._settings, self._store, self._calibration
-        if not self._calibration.candidates():
+        if self._history.best() is None:
             raise SearchError(
                 f"The run in {self._folder} has evaluated nothing yet: run it, or for longer."
             )

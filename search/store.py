@@ -20,6 +20,9 @@ from mnaslat.search.records import Evaluation, RoundRecord, Validation
 
 STORE_VERSION = 2  # 1: first published form; 2: children may fail, episodes have targets
 
+# Of the identity: without it, as in runs of before, an accuracy counts as exact.
+EXACT_ACCURACY = "accuracy source without noise"
+
 _SYNCHRONOUS = "FULL"  # committed means on the disk
 
 _SCHEMA = """
@@ -108,6 +111,13 @@ class SearchStore:
                     f"{known.get(key)}, not {given.get(key)}. Go on with the same one, or use "
                     "another run folder."
                 )
+
+    @property
+    def accuracy_is_exact(self) -> bool:
+        """Whether the run's accuracies have no noise."""
+        query = "SELECT value FROM identity WHERE key = ?"
+        row = self._db.execute(query, (EXACT_ACCURACY,)).fetchone()
+        return row is None or row[0] == "true"
 
     def children(self) -> dict[str, ChildResult]:
         """Every answer of the accuracy source, by tokens."""

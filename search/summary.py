@@ -11,10 +11,10 @@ from mnaslat.search.candidates import Candidate, choose_winner, front_of
 from mnaslat.search.problem import SearchProblem
 from mnaslat.search.result import Ended, SearchResult, Winner, winner_name
 from mnaslat.search.settings import SearchSettings
-from mnaslat.search.store import SearchStore
+from mnaslat.search.store import EXACT_ACCURACY, SearchStore
 from mnaslat.search.validation import Calibration
 
-RUN_FORMAT = 2  # of the checkpoint and of the order in which a run draws
+RUN_FORMAT = 3  # of the checkpoint and of the order in which a run draws
 
 
 def identity_of(problem: SearchProblem, settings: SearchSettings) -> dict[str, Any]:
@@ -28,6 +28,7 @@ def identity_of(problem: SearchProblem, settings: SearchSettings) -> dict[str, A
         **settings.identity(),
         "choice of decisions": [[each.name, list(each.choices)] for each in space.decisions],
         "accuracy source": problem.accuracy.description,
+        EXACT_ACCURACY: problem.accuracy.noise == 0.0,
         "predictor (its latencies of four networks)": [f"{ms:.6g}" for ms in predicted_ms],
         "validator (whether there is one)": problem.validator is not None,
     }

@@ -55,8 +55,14 @@ class Calibration:
         return self._architectures[tokens]
 
     def candidates(self) -> list[Candidate]:
-        """Every network that has an accuracy, with the measurements that are known."""
-        return candidates_of(self.history.evaluations(0), self.validations, self.architecture)
+        """Every network that has an accuracy, with what is known; the highest reward first."""
+        return candidates_of(
+            self.history.evaluations(0),
+            self.validations,
+            self._problem.space,
+            architecture=self.architecture,
+            exact=self._problem.accuracy.noise == 0.0,
+        )
 
     @property
     def measures(self) -> bool:

@@ -84,10 +84,16 @@ class Run:
     def candidates(self) -> list[Candidate]:
         """Every network evaluated so far, the one with the highest reward first."""
         store = self.store()
-        evaluations, validations = store.evaluations(), store.validations()
-        store.close()
-        found = candidates_of(evaluations, validations, self._architecture)
-        return sorted(found, key=lambda each: -each.reward)
+        try:
+            return candidates_of(
+                store.evaluations(),
+                store.validations(),
+                self.space,
+                architecture=self._architecture,
+                exact=store.accuracy_is_exact,
+            )
+        finally:
+            store.close()
 
     def _architecture(self, tokens: str) -> Architecture:
         try:

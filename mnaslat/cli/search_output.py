@@ -26,7 +26,8 @@ def print_result(folder: Path, result: "SearchResult", measured_shares: Sequence
         _print_winner(winner, share)
     print("The Pareto front, fastest first:")
     for candidate in result.front:
-        print(f"  {candidate.latency_ms:8.3f} ms {_how(candidate):9}  {candidate.accuracy:.4f}")
+        accuracy = f"{candidate.expected_accuracy:.4f}"
+        print(f"  {candidate.latency_ms:8.3f} ms {_how(candidate):9}  {accuracy}")
     if result.validations:
         before = [abs(row.predicted_ms / row.measured_ms - 1.0) for row in result.validations]
         after = [abs(row.predicted_after_ms / row.measured_ms - 1.0) for row in result.validations]
@@ -57,7 +58,13 @@ def _print_winner(winner: "Winner", measured_share: float) -> None:
     )
     verdict = "The best network at" if winner.meets_target else "No network reached"
     print(f"{verdict} {target_ms:.3g} ms{'' if winner.meets_target else '; the fastest'}:")
-    print(f"  accuracy {found.accuracy:.4f}, {found.predicted_ms:.3g} ms predicted, {measured}")
+    together = ""
+    if found.expected_accuracy != found.accuracy:
+        together = f" ({found.expected_accuracy:.4f} by all evaluations together)"
+    print(
+        f"  accuracy {found.accuracy:.4f}{together}, {found.predicted_ms:.3g} ms predicted, "
+        f"{measured}"
+    )
     if measured_share > 0.0:
         print(f"  {measured_share:.0%} of the prediction rests on layers that were measured")
     else:

@@ -241,7 +241,8 @@ def candidate(row: Sequence[int], measured: bool = False, **known: Any) -> Candi
         "expected_ms": latency_ms,
         "measured_ms": latency_ms if measured else None,
     }
-    return Candidate(**{**values, **known})
+    values |= known
+    return Candidate(**{"expected_accuracy": values["accuracy"], **values})
 
 
 def candidates(n: int, n_measured: int = 0) -> list[Candidate]:
