@@ -270,7 +270,7 @@ def rows(
                 "latency ratio, measured in turns",
                 peer.latency_ms / winner.latency_ms,
                 None,
-                note="at or above 1: the peer is not made faster than the winner",
+                note="filters come in eights: the next narrower one is faster than the winner",
             ),
         ]
     for each in contestants:
