@@ -15,10 +15,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from _command import mnaslat_command
 from _results import Result, write_results
 
 import mnaslat
@@ -48,13 +48,6 @@ WORKSPACE = ROOT / "bench-workspace"
 SEEDS = (10, 11, 12)  # of the evaluation networks; 0 to 2 were looked at while the correction
 #                      was made
 N_EVALUATION, N_CALIBRATION = 30, 20
-
-
-def mnaslat_command(*arguments: str) -> Any:
-    """Run the command line and read its JSON."""
-    command = [sys.executable, "-m", "mnaslat", *arguments, "--workspace", str(WORKSPACE), "--json"]
-    print("$ mnaslat", *arguments, flush=True)
-    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
 
 
 def counts() -> list[Result]:
@@ -169,7 +162,7 @@ def _parity_errors(architecture: Architecture) -> tuple[float, float]:
 
 def measuring() -> list[Result]:
     """The full sweep, and predictions from it and from two fifths of it."""
-    sweep = mnaslat_command("profile", "--device", "host")
+    sweep = mnaslat_command(WORKSPACE, "profile", "--device", "host")
     results = []
     if sweep["n_rounds"] >= 2 * sweep["n_total"]:  # not where an earlier sweep is resumed
         (WORKSPACE / "sweep.json").write_text(json.dumps(sweep))
@@ -186,7 +179,9 @@ def measuring() -> list[Result]:
             f"{sweep['n_unsettled']} layers never settled",
         )
     )
-    calibration = mnaslat_command("calibrate", "--device", "host", "--models", str(N_CALIBRATION))
+    calibration = mnaslat_command(
+        WORKSPACE, "calibrate", "--device", "host", "--models", str(N_CALIBRATION)
+    )
     full = load_predictor(calibration["predictor"])
     space = mnaslat.load_space("mnasnet")
     order = most_useful_first(space.layer_frequencies())
@@ -197,7 +192,7 @@ def measuring() -> list[Result]:
     part.fit(full.networks, full.measured_ms)
     uncalibrated = full.base
     evaluations = [
-        mnaslat_command("evaluate", "--models", str(N_EVALUATION), "--seed", str(seed),
+        mnaslat_command(WORKSPACE, "evaluate", "--models", str(N_EVALUATION), "--seed", str(seed),
                         "--predictor", calibration["predictor"])
         for seed in SEEDS
     ]  # fmt: skip
