@@ -73,7 +73,7 @@ def test_noise_is_the_deviation_over_seeds(proxy: ProxyAccuracy) -> None:
         for seed in range(3)
     ]
     assert proxy.measure_noise(NETWORKS[0], 3) == pytest.approx(np.std(alone, ddof=1))
-    assert proxy.noise > 0.0
+    assert math.isnan(proxy.noise)  # a run could not be gone on with if it changed
     with pytest.raises(ValueError, match="at least 2"):
         proxy.measure_noise(NETWORKS[0], 1)
 
