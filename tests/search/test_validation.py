@@ -49,7 +49,7 @@ SKEWED = replace(
 
 def is_odd(tokens: Tokens) -> NDArray[np.bool_]:
     """Which rows `SkewedPredictor` is wrong about: about a third of them."""
-    return tokens[..., 0] == 2
+    return np.asarray(tokens[..., 0] == 2)
 
 
 class SkewedPredictor(ToyPredictor):
