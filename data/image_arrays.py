@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mnaslat.data.images import ArrayPixels, ImageSet, Labels, Pixels, image_set
+from mnaslat.data.images import ArrayPixels, ImageSet, Pixels, image_set
 from mnaslat.errors import ImageSetError
 
 FASHION_MNIST_FOLDER = Path("/usr/share/datasets/fashion-mnist")  # where Debian puts it
@@ -129,6 +129,3 @@ def bilinear(size: int, new_size: int) -> NDArray[np.float64]:
     weights = 1.0 - np.abs(centres[:, None] - np.arange(size)[None, :]) / scale
     weights = weights.clip(0.0, None)
     return np.asarray(weights / weights.sum(1, keepdims=True))
-
-
-__all__ = ["FASHION_MNIST_FOLDER", "Labels", "bilinear", "load_digits", "load_fashion_mnist"]

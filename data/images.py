@@ -33,7 +33,7 @@ class PixelSource(Protocol):
 
     @property
     def digest(self) -> str:
-        """Equal for equal images."""
+        """Tells images apart by what the source goes by: pixels, or no more than files."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +122,7 @@ class ImageSet:
     validation: ImagePart
     test: ImagePart
     mirrored: bool  # whether an image's mirror image is of the same class
-    digest: str = field(init=False)  # equal for sets of equal images in equal parts
+    digest: str = field(init=False)  # of the parts, by their sources' digests
 
     def __post_init__(self) -> None:
         if len(self.class_names) < 2:

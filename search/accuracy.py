@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from mnaslat.architecture import Architecture
 from mnaslat.errors import SearchError
@@ -54,6 +54,14 @@ class AccuracySource(Protocol):
         next. A child that fails is a result without accuracy; an exception ends the search, and is
         for what makes going on senseless. The search may close the iterator early.
         """
+
+
+@runtime_checkable
+class ClosableSource(Protocol):
+    """What an `AccuracySource` is too where it holds what must be let go of, such as processes."""
+
+    def close(self) -> None:
+        """Let go of it; called once the search is over."""
 
 
 def checked_accuracy(value: object, what: str) -> float:

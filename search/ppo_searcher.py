@@ -9,9 +9,19 @@ import torch
 from torch import Tensor
 
 from mnaslat.search import ppo
-from mnaslat.search.presets import preset
+from mnaslat.search.controller import Controller
+from mnaslat.search.presets import Preset, preset
+from mnaslat.search.recurrent_controller import RecurrentController
 from mnaslat.search.searcher import Floats, Seen
+from mnaslat.search.table_controller import TableController
 from mnaslat.space import Tokens
+
+
+def new_controller(chosen: Preset, n_choices: Tokens, *, seed: int, in_range: bool) -> Controller:
+    """A preset's controller that has learned nothing yet, for one target or a range of them."""
+    if chosen.recurrent is not None:
+        return RecurrentController(n_choices, chosen.recurrent, seed=seed)
+    return TableController(n_choices, n_knots=chosen.n_knots if in_range else 1)
 
 
 @dataclass(frozen=True)
@@ -37,7 +47,7 @@ class PPOSearcher:
     ) -> None:
         chosen = preset(preset_name)
         self._settings, self._in_range = chosen.ppo, in_range
-        self._controller = chosen.new_controller(n_choices, seed=seed, in_range=in_range)
+        self._controller = new_controller(chosen, n_choices, seed=seed, in_range=in_range)
         self._optimizer = ppo.new_optimizer(self._controller, self._settings)
         self._generator = torch.Generator().manual_seed(seed)
         self._entropy_bonus = self._settings.entropy

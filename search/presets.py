@@ -2,11 +2,7 @@
 
 from dataclasses import dataclass
 
-from mnaslat.search.controller import Controller
-from mnaslat.search.ppo import PPOSettings
-from mnaslat.search.recurrent_controller import RecurrentController, RecurrentSettings
-from mnaslat.search.table_controller import TableController
-from mnaslat.space import Tokens
+from mnaslat.search.controller_settings import PPOSettings, RecurrentSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,12 +18,6 @@ class Preset:
     ppo: PPOSettings
     recurrent: RecurrentSettings | None = None
     n_knots: int = 8
-
-    def new_controller(self, n_choices: Tokens, *, seed: int, in_range: bool) -> Controller:
-        """A controller that has learned nothing yet, for one target or a range of them."""
-        if self.recurrent is not None:
-            return RecurrentController(n_choices, self.recurrent, seed=seed)
-        return TableController(n_choices, n_knots=self.n_knots if in_range else 1)
 
 
 PRESETS: dict[str, Preset] = {

@@ -6,6 +6,7 @@ the child alone: its accuracy is the same in whatever order and beside whatever 
 
 import hashlib
 import json
+import math
 import os
 import selectors
 import subprocess
@@ -73,7 +74,6 @@ class ProxyAccuracy:
         assert self._settings.resolution is not None
         loaded = load_images(images, self._settings.resolution)
         self._images, self._name, self._digest = images, loaded.name, loaded.digest
-        self._noise = float("nan")
         self._n_workers = settings.n_workers or (
             1 if settings.device != "cpu" else default_n_workers()
         )
@@ -92,8 +92,8 @@ class ProxyAccuracy:
 
     @property
     def noise(self) -> float:
-        """What `measure_noise` found last; NaN before."""
-        return self._noise
+        """NaN, unknown: it differs between networks, and `measure_noise` trains one to find out."""
+        return math.nan
 
     def evaluate(
         self, architectures: Sequence[Architecture], /
@@ -112,6 +112,7 @@ class ProxyAccuracy:
         """Train one network with several seeds; the standard deviation of its accuracy.
 
         Raises:
+            ValueError: If there are fewer than two seeds.
             SearchError: If the network fails, or as `evaluate`.
         """
         if n_seeds < 2:
@@ -123,8 +124,7 @@ class ProxyAccuracy:
         if failures:
             raise SearchError(f"The network could not be trained: {failures[0]}.")
         accuracies = [result.accuracy for result in results if result.accuracy is not None]
-        self._noise = float(np.std(accuracies, ddof=1))
-        return self._noise
+        return float(np.std(accuracies, ddof=1))
 
     def close(self) -> None:
         """End the workers, also those that train; the next question starts new ones."""

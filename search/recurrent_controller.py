@@ -5,29 +5,13 @@ decisions; the token chosen last goes in, a softmax over the next decision's cho
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from mnaslat.search.controller import Controller
-
-
-@dataclass(frozen=True, kw_only=True)
-class RecurrentSettings:
-    """The shape of the network."""
-
-    n_units: int = 100  # of the LSTM: the paper's
-    n_embedding: int = 32  # numbers that stand for a token; not published, and 100 are no better
-    init_range: float = 0.1  # all weights start uniform within +-0.1: the paper's
-
-    def __post_init__(self) -> None:
-        for name in ("n_units", "n_embedding"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
-        if not self.init_range > 0.0:
-            raise ValueError(f"init_range must be positive, got {self.init_range}.")
+from mnaslat.search.controller_settings import RecurrentSettings
 
 
 class RecurrentController(Controller):

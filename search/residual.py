@@ -9,7 +9,7 @@ networks' errors is shared out over their choices::
 a_i being the i-th choice of network a, and the weights w normal around 0, alike and independent:
 networks unlike all that were measured keep their prediction. How large weights and noise are is
 chosen from a grid by the likelihood (Bishop, Pattern Recognition and Machine Learning, 2006,
-section 3.5); where the errors have nothing to do with the choices, the weights are 0.
+section 3.5); where the errors have nothing to do with the choices, the weights are mostly 0.
 """
 
 import numpy as np

@@ -101,24 +101,7 @@ def checked_proposal(proposed: Tokens, n: int) -> Tokens:
     return proposed
 
 
-def new_searcher(n_choices: Tokens, settings: "SearchSettings") -> Searcher:
-    """The searcher that the settings name.
-
-    Raises:
-        SearchError: If a package that it needs is not installed.
-    """
-    if settings.searcher == "random":
-        from mnaslat.search.baselines import RandomSearcher
-
-        return RandomSearcher(seed=settings.seed)
-    if settings.searcher == "evolution":
-        from mnaslat.search.baselines import EvolutionSearcher
-
-        return EvolutionSearcher(seed=settings.seed)
-    if settings.searcher.startswith("optuna-"):
-        from mnaslat.search.optuna_searchers import OptunaSearcher
-
-        return OptunaSearcher(settings.searcher.removeprefix("optuna-"), seed=settings.seed)
+def _ppo(n_choices: Tokens, settings: "SearchSettings") -> Searcher:
     low_ms, high_ms = settings.target_range_ms
     # The paper has no model; over a range the controller alone is as good (docs/decisions.md).
     if settings.surrogate and settings.preset == "fast" and low_ms == high_ms:
@@ -128,3 +111,40 @@ def new_searcher(n_choices: Tokens, settings: "SearchSettings") -> Searcher:
     from mnaslat.search.ppo_searcher import PPOSearcher
 
     return PPOSearcher(n_choices, settings.preset, seed=settings.seed, in_range=low_ms < high_ms)
+
+
+def _random(n_choices: Tokens, settings: "SearchSettings") -> Searcher:
+    from mnaslat.search.baselines import RandomSearcher
+
+    return RandomSearcher(seed=settings.seed)
+
+
+def _evolution(n_choices: Tokens, settings: "SearchSettings") -> Searcher:
+    from mnaslat.search.baselines import EvolutionSearcher
+
+    return EvolutionSearcher(seed=settings.seed)
+
+
+def _optuna(n_choices: Tokens, settings: "SearchSettings") -> Searcher:
+    from mnaslat.search.optuna_searchers import OptunaSearcher
+
+    return OptunaSearcher(settings.searcher.removeprefix("optuna-"), seed=settings.seed)
+
+
+# What makes each searcher. Each loads what it needs itself: torch and Optuna are not for all.
+MAKERS: Mapping[str, Callable[[Tokens, "SearchSettings"], Searcher]] = {
+    "ppo": _ppo,
+    "random": _random,
+    "evolution": _evolution,
+    "optuna-tpe": _optuna,
+    "optuna-nsga2": _optuna,
+}
+
+
+def new_searcher(n_choices: Tokens, settings: "SearchSettings") -> Searcher:
+    """The searcher that the settings name.
+
+    Raises:
+        SearchError: If a package that it needs is not installed.
+    """
+    return MAKERS[settings.searcher](n_choices, settings)

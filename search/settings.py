@@ -7,10 +7,11 @@ from typing import Any
 from mnaslat.search.latencies import LATENCY_KINDS, LatencyKind
 from mnaslat.search.presets import preset
 from mnaslat.search.reward import RewardSettings
+from mnaslat.search.searcher import MAKERS
 from mnaslat.search.targets import TargetRange, spaced_targets_ms
 from mnaslat.space import SearchSpace, load_space
 
-SEARCHERS = ("ppo", "random", "evolution", "optuna-tpe", "optuna-nsga2")
+SEARCHERS = tuple(MAKERS)  # by name
 
 # How long a run goes on, not what it is: it may be gone on with under others.
 _BUDGETS = ("n_samples", "max_time_s")
@@ -84,7 +85,10 @@ class SearchSettings:
 
     @property
     def round_size(self) -> int:
-        """Evaluations in a round: what one update of the controller learns from."""
+        """Evaluations between two entries of the log.
+
+        The plain PPO controller learns once from them.
+        """
         return preset(self.preset).ppo.n_samples
 
     @property

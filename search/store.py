@@ -1,8 +1,8 @@
 """What a run has found out, in an SQLite file in its folder.
 
 Writes are gathered and reach the disk with ``commit``, all of them or none: a run killed at any
-moment goes on from its last commit. The run commits after every answer that cost anything. Tokens
-are stored as comma-separated whole numbers.
+moment goes on from its last commit. The run commits an answer as soon as asking again would cost
+more than a commit does, a few milliseconds. Tokens are stored as comma-separated whole numbers.
 """
 
 import json

@@ -14,7 +14,8 @@ from mnaslat.search.settings import SearchSettings
 from mnaslat.search.store import EXACT_ACCURACY, SearchStore
 from mnaslat.search.validation import Calibration
 
-RUN_FORMAT = 3  # of the checkpoint and of the order in which a run draws
+# Raised when a run of before would not go on as it began: other draws, or another order of them.
+RUN_FORMAT = 3
 
 
 def identity_of(problem: SearchProblem, settings: SearchSettings) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from mnaslat.architecture import Architecture
 from mnaslat.errors import SearchError
 from mnaslat.search.accuracy import ChildResult, checked_accuracy
+from mnaslat.search.records import tokens_row
 from mnaslat.space import Choice, Decision, SearchSpace, Tokens
 
 Floats = NDArray[np.float64]
@@ -95,7 +96,7 @@ class AccuracyTable:
     ) -> tuple[str, Architecture]:
         text = row.get("tokens") or ""
         try:
-            return text, self._space.decode([int(token) for token in text.split(",")])
+            return text, self._space.decode(tokens_row(text))
         except ValueError as error:
             raise SearchError(f"{where}: tokens {text!r}: {error}") from None
 

@@ -66,7 +66,7 @@ def open_accuracies(
     import torch
 
     from mnaslat.cli.progress import progress
-    from mnaslat.search.accuracy import accuracy_source
+    from mnaslat.search.accuracy import ClosableSource, accuracy_source
 
     # The controller and the supernet's children are small: a second thread costs more than it
     # brings, and on a busy computer many times more. It also keeps the device's other core free.
@@ -84,7 +84,7 @@ def open_accuracies(
     try:
         yield Accuracies(source, training)
     finally:
-        if hasattr(source, "close"):
+        if isinstance(source, ClosableSource):
             source.close()
 
 

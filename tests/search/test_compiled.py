@@ -11,33 +11,47 @@ import pytest
 from mnaslat.architecture import Architecture
 from mnaslat.data.measurement import Configuration
 from mnaslat.graph import Graph
+from mnaslat.lowering import lower
 from mnaslat.predictors.additive import AdditivePredictor
 from mnaslat.search.problem import Predictor, SearchProblem
+from mnaslat.search.records import tokens_row
 from mnaslat.search.reward import RewardSettings
 from mnaslat.search.run import Search
-from mnaslat.search.settings import SearchSettings
 from mnaslat.search.store import SearchStore
-from mnaslat.search.testing import (
-    RESOLUTION,
-    LoggingValidator,
-    MaddsPredictor,
-    madds_ms,
-    small_problem,
-    small_space,
-)
+from tests.search.toy_runs import SPACE, TOY, ToyAccuracy
 
-SETTINGS = SearchSettings(
-    reward=RewardSettings.hard(7.0),
-    resolution=RESOLUTION,
-    n_classes=10,
-    n_samples=80,
-    validate_every=1,
-    validate_top=3,
-    n_final_validations=6,
-)
+SETTINGS = replace(TOY, reward=RewardSettings.hard(7.0), n_samples=80, validate_top=3)
 
 
-SPACE = small_space()
+def madds_ms(architecture: Architecture) -> float:
+    """What stands in for the true latency: millions of multiply-adds."""
+    return lower(architecture).madds / 1e6
+
+
+class MaddsValidator:
+    """Measures `madds_ms`."""
+
+    def measure(self, architectures: Sequence[Architecture], /) -> np.ndarray:
+        """Latencies of networks."""
+        return np.array([madds_ms(each) for each in architectures])
+
+
+class MaddsPredictor:
+    """Predicts `madds_ms`, times a factor that is fitted to what it is shown."""
+
+    def __init__(self, factor: float) -> None:
+        self.factor = factor
+
+    def predict_ms(self, architectures: Sequence[Architecture]) -> np.ndarray:
+        """`madds_ms` times the factor."""
+        return self.factor * np.array([madds_ms(each) for each in architectures])
+
+    def recalibrated(
+        self, architectures: Sequence[Architecture], measured_ms: np.ndarray
+    ) -> "MaddsPredictor":
+        """With the factor that fits these best."""
+        exact_ms = np.array([madds_ms(each) for each in architectures])
+        return MaddsPredictor(float(np.median(measured_ms / exact_ms)))
 
 
 class AdditiveMadds(MaddsPredictor, AdditivePredictor):
@@ -85,8 +99,9 @@ class Uncompiled:
 
 
 def _problem(predictor: Predictor) -> SearchProblem:
-    """With one space, so that its layers are listed once for all tests."""
-    return replace(small_problem(predictor, validator=LoggingValidator()), space=SPACE)
+    return SearchProblem(
+        space=SPACE, accuracy=ToyAccuracy(), predictor=predictor, validator=MaddsValidator()
+    )
 
 
 def _run(problem: SearchProblem, folder: Path) -> dict[str, list[Any]]:
@@ -140,6 +155,6 @@ def test_a_space_that_cannot_be_tabulated_is_searched_the_slow_way(tmp_path: Pat
         predictor.compile(space)
     found = _run(replace(problem, space=space), tmp_path)
     assert sum(predictor.asked) > SETTINGS.n_samples
-    exact_ms = [madds_ms(space.decode(np.array(row.split(","), int))) for row in found["rows"]]
+    exact_ms = [madds_ms(space.decode(tokens_row(row))) for row in found["rows"]]
     factors = np.array(found["predicted_ms"]) / np.array(exact_ms)
     np.testing.assert_allclose(factors, 1.0, rtol=1e-9)  # recalibrated to the right one

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mnaslat.search.controller import Controller
-from mnaslat.search.recurrent_controller import RecurrentController, RecurrentSettings
+from mnaslat.search.controller_settings import RecurrentSettings
+from mnaslat.search.recurrent_controller import RecurrentController
 from mnaslat.search.table_controller import TableController
 
 N_CHOICES = [4, 2, 3, 1, 3]

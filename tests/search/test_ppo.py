@@ -12,8 +12,9 @@ from hypothesis.extra import numpy as stn
 
 from mnaslat.search import ppo
 from mnaslat.search.controller import Controller
+from mnaslat.search.controller_settings import PPOSettings, RecurrentSettings
+from mnaslat.search.ppo_searcher import new_controller
 from mnaslat.search.presets import PRESETS, preset
-from mnaslat.search.recurrent_controller import RecurrentSettings
 
 N_CHOICES = np.array([4, 2, 3, 1, 3])
 SMALL = RecurrentSettings(n_units=8, n_embedding=6, init_range=0.5)
@@ -21,7 +22,7 @@ ONE = torch.ones(1, 3)
 
 
 def controller_of(name: str, in_range: bool = False) -> Controller:
-    return preset(name).new_controller(N_CHOICES, seed=3, in_range=in_range)
+    return new_controller(preset(name), N_CHOICES, seed=3, in_range=in_range)
 
 
 def rollout_of(
@@ -76,7 +77,7 @@ def test_the_mixture_of_targets_is_what_rows_were_drawn_from(name: str) -> None:
 
 def test_ratio_moves_within_an_update() -> None:
     controller = controller_of("fast")
-    settings = ppo.PPOSettings(n_epochs=8)
+    settings = PPOSettings(n_epochs=8)
     optimizer = ppo.new_optimizer(controller, settings)
     log = ppo.update(controller, optimizer, rollout_of(controller), settings, entropy_bonus=0.0)
     assert log.kl > 1e-4
@@ -101,7 +102,7 @@ def test_clipped_loss_worked_out_by_hand(ratio: float, advantage: float, expecte
 
 
 def test_the_papers_advantages_worked_out_by_hand() -> None:
-    rewards, ema = torch.tensor([[1.0, 3.0]]), ppo.PPOSettings(advantages="ema")
+    rewards, ema = torch.tensor([[1.0, 3.0]]), PPOSettings(advantages="ema")
     assert ppo.advantages_of(rewards, ONE, ema, 0.5).tolist() == [[0.5, 2.5]]
     assert ppo.advantages_of(rewards, ONE, ema, None).tolist() == [[-1.0, 1.0]]
     # The second target is harder by 2: the same networks are as good there.
@@ -112,7 +113,7 @@ def test_the_papers_advantages_worked_out_by_hand() -> None:
 
 
 def test_ranks_as_normal_scores_worked_out_by_hand() -> None:
-    settings = ppo.PPOSettings()
+    settings = PPOSettings()
     # Ranks 1/6, 1/2, 5/6: the normal distribution's -z, 0, z, scaled to deviation 1.
     found = ppo.advantages_of(torch.tensor([[0.9, 0.1, 0.2]]), ONE, settings, None)
     assert found.tolist() == [pytest.approx([1.5**0.5, -(1.5**0.5), 0.0], abs=1e-3)]
@@ -136,7 +137,7 @@ def test_rank_advantages_are_ordered_centred_and_scaled(
 ) -> None:
     w = torch.from_numpy(weights / weights.mean(1, keepdims=True))
     r = torch.from_numpy(rewards)
-    found = ppo.advantages_of(r, w, ppo.PPOSettings(), None)
+    found = ppo.advantages_of(r, w, PPOSettings(), None)
     assert bool(torch.isfinite(found).all())
     torch.testing.assert_close((found * w).mean(1), torch.zeros(2), atol=1e-4, rtol=0.0)
     for row, scores in zip(r.tolist(), found.tolist(), strict=True):
@@ -148,7 +149,7 @@ def test_rank_advantages_are_ordered_centred_and_scaled(
 @pytest.mark.parametrize("name", ["fast", "paper"])
 def test_gradient_agrees_with_finite_differences(name: str, condition: torch.Tensor | None) -> None:
     chosen = replace(preset(name), recurrent=SMALL if name == "paper" else None)
-    controller = chosen.new_controller(N_CHOICES, seed=2, in_range=condition is not None).double()
+    controller = new_controller(chosen, N_CHOICES, seed=2, in_range=condition is not None).double()
     with torch.no_grad():
         for parameter in controller.parameters():
             noise = torch.Generator().manual_seed(1)
@@ -187,7 +188,7 @@ def test_controller_finds_the_known_best_arm(name: str) -> None:
     chosen = preset(name)
     # The paper's learning rate is for thousands of samples; a bandit test is shorter.
     settings = replace(chosen.ppo, learning_rate=max(chosen.ppo.learning_rate, 0.01))
-    controller = chosen.new_controller(np.array([5]), seed=0, in_range=False)
+    controller = new_controller(chosen, np.array([5]), seed=0, in_range=False)
     optimizer, generator = ppo.new_optimizer(controller, settings), torch.Generator().manual_seed(0)
     worth, baseline = torch.tensor([0.1, 0.4, 0.9, 0.3, 0.2]), None
     bonus = settings.entropy
@@ -216,7 +217,7 @@ def test_one_controller_finds_the_best_arm_of_every_target(name: str) -> None:
     settings = replace(
         chosen.ppo, learning_rate=max(chosen.ppo.learning_rate, 0.02), n_replayed=1, entropy=0.01
     )
-    controller = chosen.new_controller(np.array([3, 2]), seed=0, in_range=True)
+    controller = new_controller(chosen, np.array([3, 2]), seed=0, in_range=True)
     optimizer, generator = ppo.new_optimizer(controller, settings), torch.Generator().manual_seed(0)
     for _ in range(80):
         condition = (torch.arange(20) + torch.rand(20, generator=generator)) / 20
@@ -239,7 +240,7 @@ def test_one_controller_finds_the_best_arm_of_every_target(name: str) -> None:
 
 
 def test_the_bonus_follows_the_plan() -> None:
-    settings = ppo.PPOSettings(entropy_plan=0.8, entropy_step=0.5)
+    settings = PPOSettings(entropy_plan=0.8, entropy_step=0.5)
     assert ppo.steered(1.0, 0.39, 0.5, settings) == pytest.approx(math.exp(0.5))  # planned: 0.4
     assert ppo.steered(1.0, 0.41, 0.5, settings) == pytest.approx(math.exp(-0.5))
     assert ppo.steered(1e-3, 1.0, 0.5, settings) == 1e-3
@@ -251,7 +252,7 @@ def test_entropy_bonus_keeps_the_controller_undecided() -> None:
     entropies = []
     for bonus in (0.0, 5.0):
         controller = controller_of("fast")
-        settings = ppo.PPOSettings(learning_rate=0.1)
+        settings = PPOSettings(learning_rate=0.1)
         optimizer = ppo.new_optimizer(controller, settings)
         for seed in range(30):
             rollout = rollout_of(controller, seed=seed)
@@ -286,4 +287,4 @@ def test_wrong_settings_are_refused() -> None:
     ]
     for each in wrong:
         with pytest.raises(ValueError, match="must"):
-            ppo.PPOSettings(**each)  # type: ignore[arg-type]
+            PPOSettings(**each)  # type: ignore[arg-type]

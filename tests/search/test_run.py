@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,21 +17,24 @@ import numpy as np
 import pytest
 import torch
 from ai_edge_litert.interpreter import Interpreter
+from numpy.typing import NDArray
 
 from mnaslat.architecture import Architecture
 from mnaslat.errors import SearchError, WorkspaceBusy
 from mnaslat.search.accuracy import ChildResult
 from mnaslat.search.artifacts import load_winner
 from mnaslat.search.clock import SearchProgress
+from mnaslat.search.records import tokens_row
 from mnaslat.search.reward import RewardSettings
 from mnaslat.search.run import Search
 from mnaslat.search.settings import SEARCHERS, SearchSettings
 from mnaslat.search.store import STORE_VERSION
-from mnaslat.search.testing import LoggingValidator, MaddsPredictor, small_problem
+from mnaslat.space import load_space
 from tests.search.toy_runs import (
     SPACE,
     TOY,
     ToyAccuracy,
+    ToyPredictor,
     ToyValidator,
     contents,
     toy_accuracy,
@@ -42,30 +46,34 @@ from tests.search.toy_runs import (
 CHILD = textwrap.dedent(
     """
     import sys
+    from dataclasses import replace
     from pathlib import Path
     import torch
-    from mnaslat.search.reward import RewardSettings
     from mnaslat.search.run import Search
-    from mnaslat.search.settings import SearchSettings
-    from mnaslat.search.testing import (
-        LoggingAccuracy, LoggingValidator, SkewedPredictor, small_problem
-    )
+    sys.path.append(sys.argv[4])  # at the end: nothing that is installed is shadowed
+    from tests.search.toy_runs import TOY, ToyAccuracy, ToyValidator, toy_problem
+
+    class LastFirst(ToyAccuracy):
+        def evaluate(self, networks):
+            for index, child in super().evaluate(networks[::-1]):
+                yield len(networks) - 1 - index, child
+
     torch.set_num_threads(1)
     folder = Path(sys.argv[1])
-    problem = small_problem(
-        SkewedPredictor(),
-        accuracy=LoggingAccuracy(folder / "accuracy.log", pause_s=float(sys.argv[2])),
-        validator=LoggingValidator(folder / "validator.log"),
+    problem = toy_problem(
+        LastFirst(log=folder / "accuracy.log", pause_s=float(sys.argv[2])),
+        ToyValidator(log=folder / "validator.log"),
     )
-    settings = SearchSettings(
-        reward=RewardSettings.hard(7.0), resolution=32, n_classes=10,
-        n_samples=110, validate_every=2, validate_top=3, n_final_validations=9,
-        target_ms_range=(4.0, 7.0) if sys.argv[3] == "range" else None, n_targets=3,
+    settings = replace(
+        TOY, n_samples=110, validate_every=2, validate_top=3, validate_uncertain=2,
+        n_final_validations=9,
+        target_ms_range=(13.0, 20.0) if sys.argv[3] == "range" else None, n_targets=3,
     )
     with Search(problem, settings, folder / "run") as search:
         search.run()
     """
 )
+ROOT = Path(__file__).resolve().parents[2]
 N_VALIDATED = 5  # in a round
 
 
@@ -74,7 +82,7 @@ def start_child(
 ) -> "subprocess.Popen[bytes]":
     folder.mkdir(exist_ok=True)
     return subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(folder), str(pause_s), targets],
+        [sys.executable, "-c", CHILD, str(folder), str(pause_s), targets, str(ROOT)],
         env={**os.environ, "PYTHONHASHSEED": hash_seed},
     )
 
@@ -158,18 +166,10 @@ def test_every_searcher_ends_with_a_result(tmp_path: Path, searcher: str) -> Non
     assert contents(tmp_path / "other") != contents(tmp_path / "run")
 
 
-class Slow(ToyAccuracy):
-    """Takes its time for every network."""
-
-    def evaluate(self, architectures):  # type: ignore[no-untyped-def]
-        for answer in super().evaluate(architectures):
-            time.sleep(0.11)
-            yield answer
-
-
 def test_progress_is_shown_for_every_answer_that_took_time(tmp_path: Path) -> None:
     seen: list[SearchProgress] = []
-    with Search(toy_problem(Slow()), replace(TOY, n_samples=4), tmp_path) as search:
+    problem = toy_problem(ToyAccuracy(pause_s=0.11))
+    with Search(problem, replace(TOY, n_samples=4), tmp_path) as search:
         search.run(seen.append)
     assert [progress.n_samples_done for progress in seen] == [1, 2, 3, 4, 4]
     assert seen[0].best is None and seen[-1].best is not None
@@ -236,7 +236,7 @@ def test_the_winner_is_the_most_accurate_network_that_was_measured_to_keep_the_t
     with Search(toy_problem(validator=ToyValidator()), settings, tmp_path) as search:
         result = search.run()
     rows = [
-        [int(token) for token in row.tokens.split(",")]  # type: ignore[attr-defined]
+        tokens_row(row.tokens)  # type: ignore[attr-defined]
         for row in contents(tmp_path)["evaluations"]
     ]
     tokens = np.array(rows)
@@ -392,21 +392,34 @@ def test_a_folder_of_other_settings_is_refused(
         pass
 
 
+class Alike:
+    """Predicts the same for any network of any space."""
+
+    def predict_ms(self, architectures: Sequence[Architecture], /) -> NDArray[np.float64]:
+        """Seven milliseconds."""
+        return np.full(len(architectures), 7.0)
+
+    def recalibrated(
+        self, architectures: Sequence[Architecture], measured_ms: NDArray[np.float64], /
+    ) -> "Alike":
+        """As before."""
+        return self
+
+
 def test_a_folder_of_another_problem_is_refused(tmp_path: Path) -> None:
     with Search(toy_problem(), TOY, tmp_path):
         pass
-    problem = small_problem(MaddsPredictor())
-    settings = SearchSettings(reward=RewardSettings.hard(7.0), resolution=32, n_classes=10)
+    space = load_space("nas-bench-macro")
+    problem = replace(toy_problem(predictor=Alike()), space=space)
+    settings = SearchSettings(reward=RewardSettings.hard(7.0), space=space.name, n_classes=10)
     with pytest.raises(SearchError, match="started with another"):
         Search(problem, settings, tmp_path)
     with pytest.raises(SearchError, match="another validator"):
         Search(toy_problem(validator=ToyValidator()), TOY, tmp_path)
-    with pytest.raises(ValueError, match="name space 'mnasnet'"):
+    with pytest.raises(ValueError, match="name space 'nas-bench-macro'"):
         Search(toy_problem(), settings, tmp_path)
-    with Search(small_problem(MaddsPredictor()), settings, tmp_path / "b"):
-        pass
     with pytest.raises(SearchError, match="another predictor"):
-        Search(small_problem(MaddsPredictor(1.1)), settings, tmp_path / "b")
+        Search(toy_problem(predictor=ToyPredictor(1.1)), TOY, tmp_path)
 
 
 @pytest.mark.parametrize(("version", "named"), [(1, "an older"), (99, "a newer")])
@@ -452,31 +465,28 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
 
 def test_nothing_evaluated_is_no_result(tmp_path: Path) -> None:
     with (
-        Search(small_problem(validator=LoggingValidator()), _SMALL, tmp_path) as search,
+        Search(toy_problem(validator=ToyValidator()), TOY, tmp_path) as search,
         pytest.raises(SearchError, match="evaluated nothing yet"),
     ):
         search.result()
 
 
-_SMALL = SearchSettings(reward=RewardSettings.hard(7.0), resolution=32, n_classes=10)
-
-
 @pytest.mark.parametrize(
-    "wrong",
+    ("wrong", "named"),
     [
-        {"n_samples": 0},
-        {"validate_every": 0},
-        {"validate_uncertain": -1},
-        {"near_target": 1.0},
-        {"preset": "x"},
-        {"searcher": "x"},
-        {"latency": "x"},
-        {"max_time_s": 0.0},
-        {"target_ms_range": (9.0, 5.0)},
-        {"target_ms_range": (5.0, 9.0), "n_targets": 1},
-        {"target_ms_range": (5.0, 9.0), "reward": RewardSettings.soft(5.0)},
+        ({"n_samples": 0}, "n_samples"),
+        ({"validate_every": 0}, "validate_every"),
+        ({"validate_uncertain": -1}, "validate_uncertain"),
+        ({"near_target": 1.0}, "near_target"),
+        ({"preset": "x"}, "preset"),
+        ({"searcher": "x"}, "searcher"),
+        ({"latency": "x"}, "latency"),
+        ({"max_time_s": 0.0}, "max_time_s"),
+        ({"target_ms_range": (9.0, 5.0)}, "target_ms_range"),
+        ({"target_ms_range": (5.0, 9.0), "n_targets": 1}, "n_targets"),
+        ({"target_ms_range": (5.0, 9.0), "reward": RewardSettings.soft(5.0)}, "soft reward"),
     ],
 )
-def test_wrong_settings_are_refused(wrong: dict[str, object]) -> None:
-    with pytest.raises(ValueError):
+def test_wrong_settings_are_refused(wrong: dict[str, object], named: str) -> None:
+    with pytest.raises(ValueError, match=named):
         replace(TOY, **wrong)  # type: ignore[arg-type]

@@ -1,5 +1,7 @@
 """Searches that take a fraction of a second, and what is left of them in their folders."""
 
+import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +11,7 @@ from numpy.typing import NDArray
 
 from mnaslat.architecture import Architecture
 from mnaslat.search.accuracy import ChildResult
-from mnaslat.search.problem import SearchProblem
+from mnaslat.search.problem import Predictor, SearchProblem
 from mnaslat.search.reward import RewardSettings
 from mnaslat.search.settings import SearchSettings
 from mnaslat.search.store import SearchStore
@@ -52,62 +54,84 @@ class ToyPredictor:
 
     def predict_ms(self, architectures: Sequence[Architecture], /) -> Floats:
         """Latencies of networks."""
-        return self.factor * toy_ms(_tokens(architectures))
+        return self.rows_ms(tokens_of(architectures))
 
     def compile(self, space: SearchSpace, /) -> Callable[[Tokens], Floats]:
         """Latencies of rows."""
-        return lambda tokens: self.factor * toy_ms(tokens)
+        return self.rows_ms
+
+    def rows_ms(self, tokens: Tokens) -> Floats:
+        """What it predicts either way."""
+        return self.factor * toy_ms(tokens)
 
     def recalibrated(
         self, architectures: Sequence[Architecture], measured_ms: Floats, /
     ) -> "ToyPredictor":
         """With the mean factor of these."""
-        return ToyPredictor(float(np.mean(measured_ms / toy_ms(_tokens(architectures)))))
+        return ToyPredictor(float(np.mean(measured_ms / toy_ms(tokens_of(architectures)))))
 
 
 class ToyAccuracy:
-    """`toy_accuracy`; remembers what it was asked, and some networks fail."""
+    """`toy_accuracy`; remembers what it was asked, and some networks fail.
+
+    Args:
+        fails: Which.
+        log: A file that is given a line per network, and outlives a killed process.
+        pause_s: Slept before each answer.
+    """
 
     description = "a sum over the decisions"
     noise = 0.0
 
-    def __init__(self, fails: Callable[[Tokens], bool] = lambda tokens: False) -> None:
-        self.fails = fails
+    def __init__(
+        self,
+        fails: Callable[[Tokens], bool] = lambda tokens: False,
+        *,
+        log: Path | None = None,
+        pause_s: float = 0.0,
+    ) -> None:
+        self.fails, self.log, self.pause_s = fails, log, pause_s
         self.asked: list[str] = []
 
     def evaluate(
         self, architectures: Sequence[Architecture], /
     ) -> Iterator[tuple[int, ChildResult]]:
         """One after the other."""
-        for index, row in enumerate(_tokens(architectures)):
+        for index, row in enumerate(tokens_of(architectures)):
             self.asked.append(str(row.tolist()))
-            if self.fails(row):
-                yield index, ChildResult(accuracy=None, failure="it diverged")
-            else:
-                yield index, ChildResult(accuracy=toy_accuracy(row))
+            _append(self.log, self.asked[-1:])
+            time.sleep(self.pause_s)
+            failure = "it diverged" if self.fails(row) else ""
+            accuracy = None if failure else toy_accuracy(row)
+            yield index, ChildResult(accuracy=accuracy, cost_s=self.pause_s, failure=failure)
 
 
 class ToyValidator:
-    """Measures `toy_ms`."""
+    """Measures `toy_ms`; keeps a log as `ToyAccuracy` does, without pauses."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, log: Path | None = None) -> None:
+        self.log = log
         self.asked: list[str] = []
 
     def measure(self, architectures: Sequence[Architecture], /) -> Floats:
         """Latencies of networks."""
-        rows = _tokens(architectures)
-        self.asked += [str(row.tolist()) for row in rows]
+        rows = tokens_of(architectures)
+        asked = [str(row.tolist()) for row in rows]
+        self.asked += asked
+        _append(self.log, asked)
         return toy_ms(rows)
 
 
 def toy_problem(
-    accuracy: ToyAccuracy | None = None, validator: ToyValidator | None = None
+    accuracy: ToyAccuracy | None = None,
+    validator: ToyValidator | None = None,
+    predictor: Predictor | None = None,
 ) -> SearchProblem:
     """The toy with these parts."""
     return SearchProblem(
         space=SPACE,
         accuracy=accuracy or ToyAccuracy(),
-        predictor=ToyPredictor(),
+        predictor=predictor or ToyPredictor(),
         validator=validator,
     )
 
@@ -126,5 +150,15 @@ def contents(folder: Path) -> dict[str, list[object]]:
         store.close()
 
 
-def _tokens(architectures: Sequence[Architecture]) -> Tokens:
+def tokens_of(architectures: Sequence[Architecture]) -> Tokens:
+    """The rows of networks, one each."""
     return np.array([SPACE.encode(architecture) for architecture in architectures])
+
+
+def _append(log: Path | None, lines: Sequence[str]) -> None:
+    if log is None:
+        return
+    with log.open("a") as file:
+        file.writelines(f"{line}\n" for line in lines)
+        file.flush()
+        os.fsync(file.fileno())
