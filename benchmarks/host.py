@@ -10,9 +10,8 @@ import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -33,14 +32,6 @@ from mnaslat.predictors import (
 )
 from mnaslat.predictors.base import Floats
 from mnaslat.profiling.ordering import most_useful_first
-from mnaslat.search.accuracy import ChildResult
-from mnaslat.search.problem import SearchProblem
-from mnaslat.search.reward import RewardSettings
-from mnaslat.search.run import Search
-from mnaslat.search.settings import SearchSettings
-from mnaslat.search.store import SearchStore
-from mnaslat.search.table_accuracy import TableAccuracy
-from mnaslat.space import SearchSpace
 from mnaslat.tflite import random_weights, write_tflite
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -245,63 +236,6 @@ def starting() -> list[Result]:
     ]
 
 
-class _MadeUpAccuracy:
-    """Grows with the multiply-adds; keeps what it was asked as a table."""
-
-    description = "made up: multiply-adds"
-    noise = 0.0
-
-    def __init__(self, space: SearchSpace) -> None:
-        self._space = space
-        self.table: dict[str, float] = {}
-
-    def evaluate(
-        self, architectures: Sequence[Architecture], /
-    ) -> Iterator[tuple[int, ChildResult]]:
-        for index, architecture in enumerate(architectures):
-            accuracy = 1.0 - 1.0 / (2.0 + mnaslat.lower(architecture).madds / 1e8)
-            tokens = ",".join(map(str, self._space.encode(architecture)))
-            self.table[tokens] = accuracy
-            yield index, ChildResult(accuracy=accuracy)
-
-
-def controlling() -> list[Result]:
-    """8,000 samples with a predictor and a table as accuracy, and the same seed again.
-
-    The accuracies are made up (only time and repeatability are looked at): the first run writes
-    down the table that the second one reads.
-    """
-    torch.set_num_threads(1)
-    space = mnaslat.load_space("mnasnet")
-    predictor = load_predictor(max((WORKSPACE / "predictors").glob("*.mnaslat")))
-    settings = SearchSettings(
-        reward=RewardSettings.hard(5.0), n_samples=8000, seed=0, surrogate=False
-    )
-    made_up = _MadeUpAccuracy(space)
-    runs = []
-    with tempfile.TemporaryDirectory() as folder:
-        table = Path(folder) / "table.csv"
-        for name in ("first", "second"):
-            source = made_up if name == "first" else TableAccuracy(table, space)
-            problem = SearchProblem(space=space, accuracy=source, predictor=predictor)
-            started = time.perf_counter()
-            with Search(problem, settings, Path(folder) / name) as search:
-                runs.append((search.run(), time.perf_counter() - started))
-            if name == "first":
-                lines = [f'"{tokens}",{accuracy!r}' for tokens, accuracy in made_up.table.items()]
-                table.write_text("\n".join(["tokens,accuracy", *lines]) + "\n")
-        stores = [
-            SearchStore(Path(folder) / name / "search.sqlite") for name in ("first", "second")
-        ]
-        same = stores[0].evaluations() == stores[1].evaluations()
-    result, wall_s = runs[1]
-    note = f"{wall_s:.0f} s in all, {result.n_networks} different networks, one thread"
-    return [
-        Result("8,000 PPO samples", "searcher, s", result.searcher_s, 30, "lower", (0,), note),
-        Result("the same seed again", "the same 8,000 evaluations", float(same), 1, "equal", (0,)),
-    ]
-
-
 def journey() -> list[Result]:
     """The demo: how long, and how near the winners' predictions are to their measurements."""
     workspace = ROOT / "demo-workspace"
@@ -335,7 +269,7 @@ def journey() -> list[Result]:
 
 def main() -> None:
     """Run everything and write the results."""
-    results = counts() + writing() + parity() + starting() + measuring() + controlling()
+    results = counts() + writing() + parity() + starting() + measuring()
     write_results("host", results + journey())
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from _best_known import best_known, hypervolume_gap
 from _judges import data_folder, load_judge, regrets
 from _results import Result, write_results
+from _speed import speed
 from _trials import Trial, range_ms, run_trials
 
 # Settings were chosen with others (docs/decisions.md).
@@ -153,7 +154,7 @@ def main() -> None:
         print(f"No data in {data_folder()}; benchmarks/results/search.* stay as they are.")
         return
     results = []
-    for part in (fronts, alone, assisted, peers):
+    for part in (speed, fronts, alone, assisted, peers):
         found = part()
         for result in found:
             print(f"{result.task}: {result.value:.4g} (goal {result.goal})", flush=True)
