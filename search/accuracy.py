@@ -92,8 +92,8 @@ class FunctionAccuracy:
     """Accuracies from a Python function of the user: ``function(architecture) -> float``.
 
     A network for which it raises, asks to exit, or returns not-a-number, has failed; the search
-    goes on. Its attribute ``noise``, if it has one, is the deviation of one accuracy:
-    ``function.noise = 0.0`` says that the accuracies are exact.
+    goes on. What it returns is taken as exact, unless its attribute ``noise`` says how far one
+    accuracy deviates (nan: it does, but how far is not known).
 
     Args:
         name: ``module:function``; the module is imported, so name only code you trust.
@@ -123,7 +123,7 @@ class FunctionAccuracy:
                 "module:function."
             )
         self._function: Callable[[Architecture], float] = function
-        self._noise = float(getattr(function, "noise", math.nan))
+        self._noise = float(getattr(function, "noise", 0.0))
 
     @property
     def description(self) -> str:
@@ -132,7 +132,7 @@ class FunctionAccuracy:
 
     @property
     def noise(self) -> float:
-        """What the function says of itself; NaN if it says nothing."""
+        """What the function says of itself; 0 if it says nothing."""
         return self._noise
 
     def evaluate(

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mnaslat.cli.options import open_device, open_device_of
-from mnaslat.errors import MnaslatError
+from mnaslat.errors import DeviceError, MnaslatError
 
 if TYPE_CHECKING:
     from mnaslat.architecture import Architecture
     from mnaslat.cli.progress import Update
     from mnaslat.cli.runs import Run
+    from mnaslat.data.measurement import Configuration
     from mnaslat.data.workspace import Workspace
     from mnaslat.graph import Precision
     from mnaslat.predictors.base import Floats
@@ -114,7 +115,7 @@ def run_search(
     validator = None
     if request["validate_every"]:
         configuration = run.predictor.configuration
-        device = open_device_of(configuration, reach.device, binary=reach.binary, guard=reach.guard)
+        device = _device_of(configuration, reach)
         validator = _DeviceValidator(workspace, device, configuration.precision)
     with progress("Searching") as update:
         accuracies.training.shown_by(lambda: update)
@@ -141,6 +142,15 @@ def run_search(
                 if not searching.found_any:
                     raise
                 return searching.result("failed"), error
+
+
+def _device_of(configuration: "Configuration", reach: Reach) -> "Device":
+    try:
+        return open_device_of(configuration, reach.device, binary=reach.binary, guard=reach.guard)
+    except DeviceError as error:
+        raise DeviceError(
+            f"{error} To search by predictions alone, without measuring, add --validate-every 0."
+        ) from error
 
 
 class _TrainingProgress:

@@ -50,7 +50,7 @@ def test_function_of_the_user(my_accuracy: None, tmp_path: Path) -> None:
     ((index, child),) = source.evaluate(NETWORKS[:1])
     assert (index, child.accuracy, child.failure) == (0, 0.25, "")
     assert child.cost_s >= 0.0
-    assert math.isnan(source.noise)
+    assert source.noise == 0.0
     with pytest.raises(SearchError, match="my_accuracy:percent's accuracy is 75.0.*by 100"):
         list(FunctionAccuracy("my_accuracy:percent").evaluate(NETWORKS))
     with pytest.raises(SearchError, match="is None, not a number"):

@@ -144,9 +144,9 @@ def test_a_run_on_an_exact_source_takes_accuracies_as_they_are(tmp_path: Path) -
 def test_a_function_says_how_exact_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "told_accuracy.py").write_text(
         "def silent(architecture): return 0.5\n"
-        "def exact(architecture): return 0.5\n"
-        "exact.noise = 0.0\n"
+        "def noisy(architecture): return 0.5\n"
+        "noisy.noise = 0.02\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    assert FunctionAccuracy("told_accuracy:exact").noise == 0.0
-    assert np.isnan(FunctionAccuracy("told_accuracy:silent").noise)
+    assert FunctionAccuracy("told_accuracy:noisy").noise == 0.02
+    assert FunctionAccuracy("told_accuracy:silent").noise == 0.0
