@@ -89,7 +89,6 @@ class AssistedSearcher:
         )
         self._generator = torch.Generator().manual_seed(seed)
         self._model = GaussianProcess(self._n_choices)
-        self._log: dict[str, float] = {}  # of the last update
         self._rows: set[bytes] = set()  # of tokens that were seen, and their networks ...
         self._networks: set[Architecture] = set()
         self._n_looked_at = 0  # ... among so many evaluations
@@ -135,6 +134,7 @@ class AssistedSearcher:
 
     def _begin_leg(self, first: int) -> None:
         self._leg_first = first
+        self._log: dict[str, float] = {}  # of the leg's last update
         self._leg = _Leg.beginning_at(first, self._settings)
         # In double precision, as the model: their draws and ranks agree on every machine.
         self._controller = TableController(self._n_choices).double()

@@ -147,7 +147,6 @@ def export(
 
     Example: mnaslat export mnasnet-a1 --format tflite -o mnasnet-a1.tflite
     """
-
     with usage("MODEL"):
         if model.endswith(".tflite") or names_code(model):
             raise ValueError(

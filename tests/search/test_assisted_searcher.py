@@ -118,6 +118,18 @@ def test_gone_on_with_it_proposes_the_same() -> None:
         assert np.array_equal(run(again, 100, part.tokens).tokens, whole.tokens)
 
 
+def test_gone_on_with_where_a_leg_begins_it_logs_the_same() -> None:
+    first = AssistedSearcher(SPACE.n_choices, seed=2, settings=SMALL)
+    part = run(first, 40)
+    again = AssistedSearcher(SPACE.n_choices, seed=77, settings=SMALL)
+    again.restore(first.state(), part)
+    logs = []
+    for searcher in (first, again):
+        tokens = np.concatenate((part.tokens, searcher.propose(part, 20)))
+        logs.append(searcher.learn(seen_of(tokens, HARD), 40))
+    assert logs[0] == logs[1] == {"leg_first": 40.0}
+
+
 def test_children_that_fail_teach_nothing_and_are_not_asked_again() -> None:
     def failed(row: Tokens) -> bool:
         return bool(row[0] == 2)
