@@ -20,6 +20,7 @@ from mnaslat.search.candidates import (
 )
 from mnaslat.search.latencies import Latencies
 from mnaslat.search.records import tokens_row
+from mnaslat.search.residual import Residual
 from mnaslat.search.reward import RewardSettings, mnasnet_reward
 from mnaslat.search.run import Search
 from mnaslat.search.targets import check_targets
@@ -300,6 +301,18 @@ def test_the_widest_intervals_are_the_least_certain() -> None:
     assert len(chosen) == 4
     assert all(each.tokens[0] == "2" and each.measured_ms is None for each in chosen)
     assert rows[7] not in chosen
+
+
+@pytest.mark.parametrize("predictor", [Doubtful(), EquallyDoubtful()])
+def test_upper_ends_move_with_what_measurements_taught(predictor: ToyPredictor) -> None:
+    measured, rows = rows_of(30), rows_of(45)[30:]
+    predicted_ms = predictor.predict_ms([SPACE.decode(row) for row in measured])
+    residual = Residual(SPACE.n_choices, measured, predicted_ms, 1.3 * predicted_ms)
+    before, after = (Latencies(predictor, SPACE, "upper", each) for each in (None, residual))
+    moved = residual.factor(rows)
+    assert (moved > 1.1).all()
+    assert after.reward_ms(rows) == pytest.approx(moved * before.reward_ms(rows))
+    assert after.predicted_ms(rows) == pytest.approx(moved * before.predicted_ms(rows))
 
 
 def test_where_intervals_say_nothing_the_least_like_what_was_measured_are_chosen() -> None:
