@@ -127,7 +127,9 @@ class KernelModel(Estimator):
         return self._trees
 
     def _roofline_ms(self, scaled: Floats) -> Floats:
-        roofline_ms: Floats = np.maximum(scaled @ self._coefficients, 1e-4)
+        # A sum along each row, not a matrix product: BLAS rounds a row alone otherwise than among
+        # others on some processors, and a layer must cost the same in any company.
+        roofline_ms: Floats = np.maximum((scaled * self._coefficients).sum(axis=1), 1e-4)
         return roofline_ms
 
     def _features(self, layers: Sequence[Graph]) -> tuple[Floats, Floats]:
