@@ -77,6 +77,7 @@ class Phone:
         self.set_zone = self.state.set_zone
         self.set_max_clock = self.state.set_max_clock
         self.set_screen = self.state.set_screen
+        self.set_load = self.state.set_load
 
     @staticmethod
     def missing() -> str:

@@ -6,6 +6,7 @@ import uuid
 from tests.phone.userland import Userland
 
 _LITTLE_KHZ, _BIG_KHZ, _LOWEST_KHZ = 1_804_800, 2_841_600, 300_000
+_LOAD = 0.52
 
 _BATTERY = """Current Battery Service state:
   AC powered: false
@@ -133,15 +134,19 @@ class State:
         for name, celsius in zones.items():
             self.set_zone(name, celsius)
         self.set_battery()
+        self.set_load(_LOAD)
         self._write_properties()
         self.new_boot()
 
     def new_boot(self) -> None:
         """Another boot: another id of it."""
-        # Written in place: it is bound over a file of /proc, which a new file would not be.
-        place = self._userland.root / "system/etc/phone/boot_id"
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(f"{uuid.uuid4()}\n")
+        self._userland.overwrite("/system/etc/phone/boot_id", f"{uuid.uuid4()}\n")
+
+    def set_load(self, load: float) -> None:
+        """What ``/proc/loadavg`` says; this computer's own load is not the phone's."""
+        # Always of one length: what is written in place must not leave an end of the old text.
+        text = f"{load:.2f} {load:.2f} {load:.2f} 1/467 12345"
+        self._userland.overwrite("/system/etc/phone/loadavg", f"{text:<60}\n")
 
     def property(self, name: str) -> str:
         """A property's value; empty if it is not set."""

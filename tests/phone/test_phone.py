@@ -15,6 +15,7 @@ import adbutils
 import pytest
 
 from mnaslat.graph import Graph
+from mnaslat.profiling.phone.conditions import CONDITIONS, parse_conditions
 from mnaslat.tflite import write_tflite
 from tests.phone.adb_server import AdbServer
 from tests.phone.fixtures import PhoneBox
@@ -216,6 +217,17 @@ def test_a_reboot_keeps_files_and_nothing_that_runs(
     wait_until(lambda: _is_ready(adb_server, phone))
     assert _say(device, f"cat {_HERE}/file") == "kept\n"
     assert _say(device, boot) != before
+
+
+def test_the_load_is_the_phone_s_and_not_this_computer_s(
+    phone: Phone, device: adbutils.AdbDevice
+) -> None:
+    asked = CONDITIONS + "conditions"
+    assert parse_conditions(_say(device, asked).splitlines()).load == 0.52  # at rest
+    for load in (115.5, 3.0):
+        phone.set_load(load)
+        assert _say(device, "cat /proc/loadavg").split()[:3] == [f"{load:.2f}"] * 3
+        assert parse_conditions(_say(device, asked).splitlines()).load == load
 
 
 def test_a_frozen_phone_keeps_its_connection_and_is_silent(

@@ -73,6 +73,7 @@ mount --rbind /dev "$root/dev"
 for library in $5; do mount --rbind "$library" "$root$library"; done
 [ -z "$litert" ] || mount --bind "$litert" "$root/system/lib64/libLiteRt.so"
 mount --bind "$root/system/etc/phone/boot_id" "$root/proc/sys/kernel/random/boot_id" || true
+mount --bind "$root/system/etc/phone/loadavg" "$root/proc/loadavg" || true
 mount -t tmpfs -o "size=$disk_bytes,mode=0771" phone "$root/data"
 mkdir -p "$root/data/local/tmp"
 mount -t tmpfs -o size=16m,mode=0771,noexec phone "$root/sdcard"
@@ -232,6 +233,19 @@ class Userland:
         unfinished = place.with_name(f".{place.name}.unfinished")
         unfinished.write_text(text)
         unfinished.replace(place)
+
+    def overwrite(self, path: str, text: str) -> None:
+        """Write a file outside ``/data`` in place, for one that is bound over a file of ``/proc``.
+
+        One call writes it all: a text of the same length is never seen in half.
+        """
+        place = self.root / path.lstrip("/")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(place, os.O_WRONLY | os.O_CREAT, 0o644)
+        try:
+            os.write(descriptor, text.encode())
+        finally:
+            os.close(descriptor)
 
     def _enter(self) -> list[str]:
         assert self._holder is not None, "the phone is not started"
