@@ -14,6 +14,7 @@ from mnaslat.predictors import CalibratedPredictor, TablePredictor, save_predict
 from mnaslat.profiling.phone.device import LAYERS, NETWORKS
 from mnaslat.profiling.phone.guard import GuardPolicy
 from mnaslat.space import load_space
+from tests.command_line import help_of
 
 README = (Path(__file__).resolve().parent.parent / "README.md").read_text(encoding="utf-8")
 
@@ -23,11 +24,6 @@ PHONES = (Path(__file__).resolve().parent.parent / "docs" / "phones.md").read_te
 
 def _python_blocks() -> list[str]:
     return re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-
-
-def _help(command: str) -> str:
-    arguments = [sys.executable, "-m", "mnaslat", command, "--help"]
-    return subprocess.run(arguments, capture_output=True, text=True, check=True).stdout
 
 
 def _made_up_predictor(path: Path) -> None:
@@ -57,7 +53,7 @@ def test_the_library_examples_run(tmp_path: Path) -> None:
 def test_every_option_that_readme_types_exists() -> None:
     for command, options in re.findall(r"^mnaslat (\w+)([^#\n]*)", README, re.MULTILINE):
         for option in re.findall(r"--[\w-]+", options):
-            assert option in _help(command), f"mnaslat {command} has no {option}"
+            assert option in help_of(command), f"mnaslat {command} has no {option}"
 
 
 def test_the_make_targets_that_readme_names_exist() -> None:
@@ -93,9 +89,9 @@ def test_the_rounds_of_phones_are_documented_as_they_are() -> None:
 
 
 def test_every_option_that_the_page_on_phones_names_exists() -> None:
-    of_measuring = _help("profile")
+    of_measuring = help_of("profile")
     for quoted in re.findall(r"`([^`]+)`", PHONES.replace("python -m tests.phone --folder", "")):
         command = re.match(r"mnaslat (\w+)", quoted)
-        shown = _help(command[1]) if command else of_measuring
+        shown = help_of(command[1]) if command else of_measuring
         for option in re.findall(r"--[\w-]+", quoted):
             assert option in shown, f"{quoted}: no {option}"

@@ -9,6 +9,7 @@ import pytest
 from mnaslat.profiling.phone.connection import Connection, attached
 from tests.phone.adb_server import AdbServer
 from tests.phone.fixtures import PhoneBox
+from tests.phone.loss import adb_fails
 from tests.phone.phone import Phone
 from tests.phone.ports import free_port
 from tests.phone.waiting import wait_until
@@ -158,6 +159,7 @@ def test_a_phone_that_goes_silent_does_not_hide_the_others(cli: Any, make_phone:
     assert cli.json("devices", "clean", name)["removed"] is None
 
 
+@adb_fails
 def test_without_an_adb_server_it_is_said_why_no_phones_are_seen(
     cli: Any, adb_server: AdbServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -37,8 +37,9 @@ def test_predictions_of_measured_networks_are_near(
     cli: Any, calibrated: Path, tmp_path: Path
 ) -> None:
     found = cli.json(
-        "evaluate", *cli.small, "--models", "4", "--workspace", _copy(calibrated, tmp_path)
-    )
+        "evaluate", *cli.small, "--models", "4", "--workspace", _copy(calibrated, tmp_path),
+        process=True,
+    )  # fmt: skip
     assert found["n"] == 4
     assert found["measured_share"] == pytest.approx(1.0)
     assert found["mape"] < 0.5  # a busy computer may disturb; benchmarks hold the true figures
@@ -53,7 +54,8 @@ def test_predict_names_what_was_estimated(cli: Any, calibrated: Path) -> None:
 def test_search_validates_reports_and_exports(cli: Any, calibrated: Path, tmp_path: Path) -> None:
     workspace = _copy(calibrated, tmp_path)
     options = [*cli.small, "--accuracy", "small_space:accuracy", "--samples", "60"]
-    found = cli.json("search", *options, "--validate-every", "2", "--workspace", workspace)
+    asked = ("search", *options, "--validate-every", "2", "--workspace", workspace)
+    found = cli.json(*asked, process=True)
     folder = Path(found["run"])
     assert found["winner"]["measured_ms"] is not None
     assert found["validations"]
@@ -63,13 +65,14 @@ def test_search_validates_reports_and_exports(cli: Any, calibrated: Path, tmp_pa
     refused = cli.run("validate", "--workspace", workspace, status=1)
     assert "searches a space from a Python file" in refused.stderr
     trusted = cli.small[:2]  # --space FILE.py:FUNCTION
-    rows = cli.json("validate", "--top", "2", *trusted, "--workspace", workspace)
+    rows = cli.json("validate", "--top", "2", *trusted, "--workspace", workspace, process=True)
     assert len(rows) == 2 and all(row["measured_ms"] > 0 for row in rows)
     report = tmp_path / "report.html"
-    cli.run("report", *trusted, "--workspace", workspace, "--output", str(report))
+    asked = ("report", *trusted, "--workspace", workspace, "--output", str(report))
+    cli.run(*asked, process=True)
     assert f"{found['winner']['blocks'][0]}" in report.read_text()
     model = tmp_path / "winner.tflite"
-    cli.run("export", str(folder / "winner.json"), "--output", str(model))
+    cli.run("export", str(folder / "winner.json"), "--output", str(model), process=True)
     assert model.read_bytes()[4:8] == b"TFL3"
 
 

@@ -9,6 +9,7 @@ import pytest
 import mnaslat
 from mnaslat.cli.predictors import predictor_file
 from mnaslat.predictors import CostModel, pretrained, save_predictor
+from tests.command_line import help_of
 from tests.predictors.made_up_networks import made_up_ms, made_up_networks
 
 
@@ -38,7 +39,7 @@ def test_a_tflite_file_is_predicted_like_its_network(
 
 def test_a_torch_module_is_predicted_like_its_network(cli: Any, options: tuple[str, ...]) -> None:
     asked = ("predict", "torch_networks:mobilenet", "mobilenet-v2", *options)
-    rows = cli.json(*asked)["models"]
+    rows = cli.json(*asked, process=True)["models"]
     assert rows[0]["predicted_ms"] == pytest.approx(rows[1]["predicted_ms"], rel=0.05)
 
 
@@ -51,8 +52,8 @@ def test_a_torch_module_sees_an_image_of_the_resolution(cli: Any, options: tuple
     assert small < large
 
 
-def test_help_warns_of_running_code(cli: Any) -> None:
-    assert "name only code you trust" in _words(cli.run("predict", "--help").stdout)
+def test_help_warns_of_running_code() -> None:
+    assert "name only code you trust" in _words(help_of("predict"))
 
 
 def test_explain_says_which_layer_takes_how_long(cli: Any, tmp_path: Path) -> None:
@@ -163,7 +164,7 @@ def test_a_cost_model_says_what_it_was_fitted_on(cli: Any, tmp_path: Path) -> No
 def test_predictors_are_listed_with_their_errors(
     cli: Any, options: tuple[str, ...], tmp_path: Path
 ) -> None:
-    found = cli.json("predictors", "-w", str(tmp_path / "none"))
+    found = cli.json("predictors", "-w", str(tmp_path / "none"), process=True)
     assert not (tmp_path / "none").exists() and found["workspace"] == []
     (pixel,) = (each for each in found["shipped"] if each["predictor"] == "pixel4-cpu1-fp32")
     assert pixel["n_networks"] == 102 and 0 < pixel["held_out_mape"] < pixel["new_family_mape"]

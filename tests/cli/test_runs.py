@@ -49,7 +49,7 @@ def test_a_damaged_run_is_one_sentence_and_no_bar_to_a_new_one(
     (folder / "run.json").write_bytes(content)
     error = cli.run("validate", str(folder), "--workspace", str(tmp_path), status=1).stderr
     assert re.fullmatch(r"mnaslat: .* is not the folder of a search run: .*\n", error)
-    arguments = ("search", "--predictor", "nope.mnaslat", "--workspace", str(tmp_path))
+    arguments = ("search", *cli.small, "--predictor", "nope.mnaslat", "--workspace", str(tmp_path))
     assert "no predictor file" in cli.run(*arguments, status=1).stderr
 
 
