@@ -21,7 +21,7 @@ setup(
         }
     ),
     package_data={
-        "mnaslat": ["py.typed", "cli/*.jinja"],
+        "mnaslat": ["py.typed", "reports/*.jinja"],
         "mnaslat.predictors": ["pretrained/*.mnaslat", "pretrained/networks.json.gz"],
     },
 )

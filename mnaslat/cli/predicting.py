@@ -157,8 +157,8 @@ def _few(places: list[str]) -> str:
 def _write_page(
     found: "WholePredictor", path: Path, rows: list[dict[str, Any]], output: Path
 ) -> None:
-    from mnaslat.cli.explanation_page import explanation_page
-    from mnaslat.cli.report_page import write_report
+    from mnaslat.reports.explanation_page import explanation_page
+    from mnaslat.reports.page import write_report
 
     explained = [(row["model"], row["explanation"]) for row in rows]
     write_report(explanation_page(found, path.name, explained), output)

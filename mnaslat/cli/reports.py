@@ -15,9 +15,9 @@ from mnaslat.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from mnaslat.cli.report_data import ReportPage
     from mnaslat.data.measurement import Configuration
     from mnaslat.data.workspace import Workspace
+    from mnaslat.reports.page_data import ReportPage
 
 
 def report(
@@ -39,7 +39,7 @@ def report(
 
     Example: mnaslat report --output report.html
     """
-    from mnaslat.cli.report_page import write_report
+    from mnaslat.reports.page import write_report
 
     page = _page(open_workspace(workspace), source, space)
     write_report(page, output)
@@ -53,10 +53,10 @@ def report(
 
 def _page(workspace: "Workspace", source: Path | None, space: str) -> "ReportPage":
     from mnaslat.cli.predictors import open_predictor
-    from mnaslat.cli.report_content import predictor_page, table_page
-    from mnaslat.cli.run_report import run_page
     from mnaslat.cli.runs import find_run
     from mnaslat.data.table import LatencyTable
+    from mnaslat.reports.predictor_page import predictor_page, table_page
+    from mnaslat.reports.run_page import run_page
 
     source = _existing(workspace, source)
     if source.is_dir():
@@ -95,8 +95,8 @@ def _with_conditions(
     """The page with what the workspace knows of the time in which its latencies were measured."""
     from dataclasses import replace
 
-    from mnaslat.cli.report_conditions import conditions_section
     from mnaslat.errors import WorkspaceError
+    from mnaslat.reports.conditions import conditions_section
 
     try:
         store = workspace.store()

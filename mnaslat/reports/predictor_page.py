@@ -5,17 +5,12 @@ from collections.abc import Mapping
 
 import mnaslat
 from mnaslat.cli.predictors import WholePredictor
-from mnaslat.cli.report_data import (
-    LatencyPoint,
-    ReportPage,
-    TableRow,
-    TableSection,
-)
 from mnaslat.data.measurement import Configuration
 from mnaslat.data.table import LatencyTable, Row
 from mnaslat.graph import Graph
 from mnaslat.predictors import CalibratedPredictor, TablePredictor
 from mnaslat.profiling.plan import TimingPlan
+from mnaslat.reports.page_data import LatencyPoint, ReportPage, TableRow, TableSection
 from mnaslat.space import load_space, space_names
 
 _AGREEMENT = TimingPlan().agreement  # of layers, on every device

@@ -4,15 +4,9 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from mnaslat.cli.report_data import (
-    Front,
-    FrontPoint,
-    LatencyPoint,
-    RewardHistory,
-    TableRow,
-)
-from mnaslat.cli.report_format import finite, format_ms, format_percent
-from mnaslat.cli.report_plot import (
+from mnaslat.reports.format import finite, format_ms, format_percent
+from mnaslat.reports.page_data import Front, FrontPoint, LatencyPoint, RewardHistory, TableRow
+from mnaslat.reports.plot import (
     BAND,
     COLORS,
     MUTED,

@@ -2,16 +2,8 @@
 
 from collections.abc import Sequence
 
-from mnaslat.cli.report_content import (
-    calibration_points,
-    configuration_facts,
-    made_facts,
-    predictor_facts,
-    table_of,
-    table_section,
-    table_warnings,
-)
-from mnaslat.cli.report_data import (
+from mnaslat.cli.runs import Run
+from mnaslat.reports.page_data import (
     Front,
     FrontPoint,
     LatencyPoint,
@@ -21,7 +13,15 @@ from mnaslat.cli.report_data import (
     TableSection,
     Winner,
 )
-from mnaslat.cli.runs import Run
+from mnaslat.reports.predictor_page import (
+    calibration_points,
+    configuration_facts,
+    made_facts,
+    predictor_facts,
+    table_of,
+    table_section,
+    table_warnings,
+)
 from mnaslat.search.candidates import Candidate, front_of
 from mnaslat.search.records import RoundRecord, Validation, validation_errors
 from mnaslat.search.result import Winner as FoundWinner

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from mnaslat.cli.report_charts import (
+from mnaslat.reports.charts import (
     CLOSE,
     N_SLOWEST,
     by_latency,
@@ -27,15 +27,9 @@ from mnaslat.cli.report_charts import (
     reward_chart,
     slowest_chart,
 )
-from mnaslat.cli.report_condition_charts import conditions_chart, shows_sentinel
-from mnaslat.cli.report_data import LatencyPoint, ReportPage, TableSection, Winner
-from mnaslat.cli.report_format import (
-    finite,
-    format_ms,
-    format_percent,
-    format_time,
-    kept_units,
-)
+from mnaslat.reports.condition_charts import conditions_chart, shows_sentinel
+from mnaslat.reports.format import finite, format_ms, format_percent, format_time, kept_units
+from mnaslat.reports.page_data import LatencyPoint, ReportPage, TableSection, Winner
 
 
 def write_report(page: ReportPage, path: Path) -> None:
@@ -76,7 +70,7 @@ def render_report(page: ReportPage) -> str:
     }
     drawn = {name: chart for name, chart in charts.items() if chart is not None}
     environment = Environment(
-        loader=PackageLoader("mnaslat.cli", ""),
+        loader=PackageLoader("mnaslat.reports", ""),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,

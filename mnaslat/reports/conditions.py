@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from statistics import median
 
-from mnaslat.cli.report_data import ConditionPoint, ConditionsSection, JournalEntry
-from mnaslat.cli.report_format import format_time, local_time
 from mnaslat.data.measurement import Configuration
 from mnaslat.data.store import Event, Store
 from mnaslat.profiling.phone.guard import GuardPolicy
+from mnaslat.reports.format import format_time, local_time
+from mnaslat.reports.page_data import ConditionPoint, ConditionsSection, JournalEntry
 
 _MAX_ENTRIES = 200  # of the journal
 _MAX_TEXT = 1000  # characters of an entry

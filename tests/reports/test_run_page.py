@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from mnaslat.cli.report_charts import drift_chart, reward_chart
-from mnaslat.cli.report_data import ReportPage, RewardPoint
-from mnaslat.cli.run_report import run_page
 from mnaslat.cli.runs import Run
 from mnaslat.cli.search_output import print_result, validation_lines
 from mnaslat.predictors import load_pretrained, save_predictor
+from mnaslat.reports.charts import drift_chart, reward_chart
+from mnaslat.reports.page_data import ReportPage, RewardPoint
+from mnaslat.reports.run_page import run_page
 from mnaslat.search.candidates import Candidate
 from mnaslat.search.records import Evaluation, RoundRecord, Validation, tokens_row
 from mnaslat.search.result import SearchResult, Winner

@@ -4,9 +4,9 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from mnaslat.cli.report_data import ConditionsSection
-from mnaslat.cli.report_format import finite, local_time
-from mnaslat.cli.report_plot import BAND, COLORS, Chart, chart_axis, chart_layout
+from mnaslat.reports.format import finite, local_time
+from mnaslat.reports.page_data import ConditionsSection
+from mnaslat.reports.plot import BAND, COLORS, Chart, chart_axis, chart_layout
 
 _GAP_S = 600.0  # without a round: measuring had stopped, and a line across it would be made up
 # The day stands below the first tick and where it changes; seconds only where ticks are so close.

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from mnaslat.cli.report_content import configuration_facts, made_facts
-from mnaslat.cli.report_data import ExplainedLayer, ExplainedNetwork, ReportPage
+from mnaslat.reports.page_data import ExplainedLayer, ExplainedNetwork, ReportPage
+from mnaslat.reports.predictor_page import configuration_facts, made_facts
 
 if TYPE_CHECKING:
     from mnaslat.cli.predictors import WholePredictor

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mnaslat.cli.report_conditions import conditions_section
-from mnaslat.cli.report_content import table_section, table_warnings
-from mnaslat.cli.report_data import ConditionsSection
-from mnaslat.cli.report_format import format_time
 from mnaslat.data.measurement import Configuration, Round
 from mnaslat.data.store import Store
 from mnaslat.data.table import LatencyTable, Row
+from mnaslat.reports.conditions import conditions_section
+from mnaslat.reports.format import format_time
+from mnaslat.reports.page_data import ConditionsSection
+from mnaslat.reports.predictor_page import table_section, table_warnings
 from tests.phone.phone import Phone
 
 PHONE = Configuration(

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from plotly.graph_objects import Figure
 
-from mnaslat.cli.report_data import (
+from mnaslat.reports.page import render_report, write_report
+from mnaslat.reports.page_data import (
     ConditionPoint,
     ConditionsSection,
     Front,
@@ -24,7 +25,6 @@ from mnaslat.cli.report_data import (
     TableSection,
     Winner,
 )
-from mnaslat.cli.report_page import render_report, write_report
 
 HOSTILE = "</script><img src=https://evil.example/x onerror=alert(1)>\"'&<b>"
 PARTS = ["winners", "front", "latency", "reward", "conditions", "table"]

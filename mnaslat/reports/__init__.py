@@ -1,0 +1,1 @@
+"""Renders results as HTML pages and text tables; measures and fits nothing."""

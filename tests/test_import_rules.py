@@ -1,0 +1,213 @@
+"""Imports go one way: each module may import what its row below allows, late imports included.
+
+The rows follow the layout of the package (``docs/architecture.md``). A module belongs to the row
+with the longest prefix of its name. Type-only imports and imports inside functions count.
+"""
+
+import ast
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDERS = {
+    "mnaslat": "mnaslat",
+    "mnaslat.data": "data",
+    "mnaslat.predictors": "predictors",
+    "mnaslat.profiling": "profiling",
+    "mnaslat.search": "search",
+}
+MAX_MODULES_PER_FOLDER = 17
+
+BASE = ("errors", "units", "arrays", "files")
+SPINE = (
+    *BASE,
+    "user_code",
+    "graph",
+    "architecture",
+    "lowering",
+    "space",
+    "network",
+    "zoo",
+    "tflite",
+    "torch_import",
+)
+_PROTOCOLS = ("search.reward", "search.targets", "search.pareto", "search.tokens")
+_SEARCH_DATA = (*_PROTOCOLS, "search.settings", "search.problem", "search.tensor_file")
+# What a module may import, beside its own row. Names are below ``mnaslat``.
+ALLOWED: dict[str, tuple[str, ...]] = {
+    "": (*SPINE, "predictors", "workflow", "cli"),  # lazily, and python -m mnaslat
+    "errors": (),
+    "units": (),
+    "arrays": (),
+    "files": ("errors",),
+    "user_code": BASE,
+    "graph": BASE,
+    "architecture": (*BASE, "graph"),
+    "lowering": (*BASE, "graph", "architecture"),
+    "space": (*BASE, "user_code", "graph", "architecture", "lowering"),
+    "network": (*BASE, "graph", "architecture", "lowering"),
+    "zoo": (*BASE, "graph", "architecture", "lowering", "space"),
+    "tflite": (*BASE, "graph"),
+    "torch_import": (*BASE, "graph"),
+    "data": (*BASE, "graph", "architecture"),
+    "profiling": (*SPINE, "data"),
+    "predictors": (*SPINE, "data"),
+    "search": (*SPINE, "data", "predictors", "search"),
+    "reports": (*SPINE, "data", "predictors", "search"),
+    "workflow": (*SPINE, "data", "profiling", "predictors", "search", "reports"),
+    "cli": (*SPINE, "workflow", "reports"),
+    # Inside search: values know no package, protocols no registry, and only ``run`` knows all.
+    "search.reward": BASE,
+    "search.targets": BASE,
+    "search.pareto": BASE,
+    "search.tokens": BASE,
+    "search.tensor_file": BASE,
+    "search.settings": (*SPINE, *_PROTOCOLS, "search.controllers.presets"),
+    "search.problem": (*SPINE, *_PROTOCOLS, "data", "predictors", "search.accuracy.source"),
+    "search.accuracy": (*SPINE, *_SEARCH_DATA, "data", "predictors"),
+    "search.accuracy.source": (*SPINE, *_PROTOCOLS),
+    "search.controllers": (*SPINE, *_SEARCH_DATA),
+    "search.controllers.presets": (*BASE, "search.controllers.settings"),
+    "search.controllers.settings": BASE,
+    "search.latency": (*SPINE, *_SEARCH_DATA, "data", "predictors"),
+    "search.searchers": (*SPINE, *_SEARCH_DATA, "search.accuracy.source", "search.controllers"),
+    # Inside phone: connection, then tool and guard, then the session that the rest works in.
+    "profiling.phone.adb": (*SPINE, "data", "profiling.device"),
+    "profiling.phone.tool": (*SPINE, "data", "profiling.device", "profiling.phone.adb"),
+    "profiling.phone.guard": (*SPINE, "data", "profiling.device", "profiling.phone.adb"),
+}
+# A registry names all of a kind; protocols beside it do not know it.
+REGISTRIES = {"search.accuracy.sources", "search.searchers.registry"}
+MAY_USE_REGISTRIES = ("search.run", "workflow", "cli", "search")
+
+# Arrows that the layout does not allow and that are still there.
+KNOWN_VIOLATIONS: frozenset[tuple[str, str]] = frozenset()
+KNOWN_CIRCLES: frozenset[frozenset[str]] = frozenset()
+
+
+def _modules() -> dict[str, Path]:
+    """Name below ``mnaslat`` and path of each module of the package."""
+    found = {}
+    for package, folder in FOLDERS.items():
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            parts = path.relative_to(ROOT / folder).with_suffix("").parts
+            if any((ROOT / folder / Path(*parts[:n])).is_symlink() for n in range(1, len(parts))):
+                continue  # a room, seen through its link in mnaslat/
+            name = ".".join([package, *(part for part in parts if part != "__init__")])
+            found[name.removeprefix("mnaslat").removeprefix(".")] = path
+    return found
+
+
+MODULES = _modules()
+
+
+def _imported(name: str) -> Iterator[str]:
+    """Modules of ours that a module names in import statements, wherever they stand."""
+    tree = ast.parse(MODULES[name].read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        targets: list[str] = []
+        if isinstance(node, ast.Import):
+            targets = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            targets = [f"{node.module}.{alias.name}" for alias in node.names]
+        for target in targets:
+            if target != "mnaslat" and not target.startswith("mnaslat."):
+                continue
+            below = target.removeprefix("mnaslat").removeprefix(".")
+            while below not in MODULES and below:
+                below = below.rpartition(".")[0]
+            if below:
+                yield below
+
+
+IMPORTS = {name: frozenset(_imported(name)) - {name} for name in MODULES}
+
+
+def _row(name: str) -> str:
+    while name not in ALLOWED and name:
+        name = name.rpartition(".")[0]
+    return name
+
+
+def _may_import(name: str, target: str) -> bool:
+    row = _row(name)
+    if target in REGISTRIES:
+        return name.startswith(MAY_USE_REGISTRIES) and name.rpartition(".")[2] not in (
+            "source",
+            "base",
+        )
+    if target == row or target.startswith(f"{row}."):
+        return True
+    return any(target == each or target.startswith(f"{each}.") for each in ALLOWED[row])
+
+
+def _violations() -> set[tuple[str, str]]:
+    return {
+        (name, target)
+        for name, targets in IMPORTS.items()
+        for target in targets
+        if not _may_import(name, target)
+    }
+
+
+def _circles() -> set[frozenset[str]]:
+    """Groups of modules that import each other, by Tarjan's algorithm."""
+    index: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    found: set[frozenset[str]] = set()
+
+    def visit(name: str) -> None:
+        index[name] = low[name] = len(index)
+        stack.append(name)
+        for target in IMPORTS[name]:
+            if target not in index:
+                visit(target)
+                low[name] = min(low[name], low[target])
+            elif target in stack:
+                low[name] = min(low[name], index[target])
+        if low[name] == index[name]:
+            group = set()
+            while name not in group:
+                group.add(stack.pop())
+            if len(group) > 1:
+                found.add(frozenset(group))
+
+    for name in MODULES:
+        if name not in index:
+            visit(name)
+    return found
+
+
+def _lines(pairs: Iterable[tuple[str, str]]) -> str:
+    return "\n".join(f"{name} imports {target}" for name, target in sorted(pairs))
+
+
+def test_the_package_is_found() -> None:
+    assert len(MODULES) > 150 and {"graph", "search", "cli"} <= {
+        name.partition(".")[0] for name in MODULES
+    }
+    assert "errors" in IMPORTS["graph"] or any(IMPORTS.values())
+
+
+def test_imports_go_one_way() -> None:
+    new = _violations() - KNOWN_VIOLATIONS
+    assert not new, _lines(new)
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    new = _circles() - KNOWN_CIRCLES
+    assert not new, "\n".join(" - ".join(sorted(circle)) for circle in new)
+
+
+def test_known_exceptions_are_still_there() -> None:
+    assert KNOWN_VIOLATIONS <= _violations()
+    assert KNOWN_CIRCLES <= _circles()
+
+
+@pytest.mark.parametrize("folder", sorted({path.parent for path in MODULES.values()}), ids=str)
+def test_no_folder_holds_too_many_modules(folder: Path) -> None:
+    n_modules = sum(1 for path in folder.glob("*.py") if path.name != "__init__.py")
+    assert n_modules <= MAX_MODULES_PER_FOLDER
