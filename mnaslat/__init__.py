@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from mnaslat.predictors import load_predictor as load_predictor
     from mnaslat.space import SearchSpace as SearchSpace
     from mnaslat.space import load_space as load_space
+    from mnaslat.tflite import graph_from_tflite as graph_from_tflite
     from mnaslat.tflite import write_tflite as write_tflite
-    from mnaslat.tflite_import import graph_from_tflite as graph_from_tflite
     from mnaslat.torch_import import graph_from_torch as graph_from_torch
     from mnaslat.zoo import load_network as load_network
 
@@ -36,7 +36,7 @@ _HOMES = {
     "SearchSpace": "mnaslat.space",
     "load_space": "mnaslat.space",
     "write_tflite": "mnaslat.tflite",
-    "graph_from_tflite": "mnaslat.tflite_import",
+    "graph_from_tflite": "mnaslat.tflite.importer",
     "graph_from_torch": "mnaslat.torch_import",
     "load_network": "mnaslat.zoo",
 }

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mnaslat.graph import Precision
     from mnaslat.predictors.base import Network
     from mnaslat.space import SearchSpace
-    from mnaslat.torch_translation import Unknown
+    from mnaslat.torch_import.translation import Unknown
 
 _DEFAULT_RESOLUTION = 224
 
@@ -83,7 +83,7 @@ def read_stored_network(
     """
     if not text.endswith(".tflite"):
         return read_architecture(text, space, resolution)
-    from mnaslat.tflite_import import graph_from_tflite
+    from mnaslat.tflite import graph_from_tflite
 
     with usage("MODEL"):
         if not Path(text).is_file():

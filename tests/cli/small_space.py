@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from mnaslat.architecture import Architecture
 from mnaslat.lowering import lower
-from mnaslat.space import Decision, SearchSpace, mnasnet
+from mnaslat.space import Decision, SearchSpace
+from mnaslat.space.mnasnet import mnasnet
 
 _OPEN = {
     "block3.op": 2,

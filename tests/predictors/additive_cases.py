@@ -16,7 +16,8 @@ from mnaslat.predictors.correction import Correction
 from mnaslat.predictors.cost_model import CostModel
 from mnaslat.predictors.space_layers import space_layers
 from mnaslat.predictors.table_predictor import TablePredictor
-from mnaslat.space import Decision, SearchSpace, Tokens, mnasnet
+from mnaslat.space import Decision, SearchSpace, Tokens
+from mnaslat.space.mnasnet import mnasnet
 
 _OPEN = {"block1.layers": 2, "block2.filters": 3, "block3.filters": 2, "block3.op": 3,
          "block5.skip": 2, "block7.filters": 2}  # fmt: skip

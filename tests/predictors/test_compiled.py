@@ -22,7 +22,8 @@ from mnaslat.predictors.compiled import CompiledPredictor
 from mnaslat.predictors.correction import Correction
 from mnaslat.predictors.space_layers import MAX_FORMS, space_layers
 from mnaslat.predictors.table_predictor import TablePredictor
-from mnaslat.space import Choices, Decision, SearchSpace, mnasnet
+from mnaslat.space import Choices, Decision, SearchSpace
+from mnaslat.space.mnasnet import mnasnet
 from tests.predictors.additive_cases import (
     CORRECTIONS,
     AnyPredictor,

@@ -15,7 +15,7 @@ from mnaslat.predictors.additive import AdditivePredictor
 from mnaslat.predictors.base import Floats
 from mnaslat.predictors.calibrated import CalibratedPredictor
 from mnaslat.predictors.differentiable import ExpectedLatency
-from mnaslat.space import mnasnet
+from mnaslat.space.mnasnet import mnasnet
 from tests.predictors.additive_cases import (
     CORRECTIONS,
     Curved,

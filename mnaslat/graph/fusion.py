@@ -1,29 +1,18 @@
-"""What a converter and the runtime merge: many small operations into one kernel.
+"""Merges operations that a converter and the runtime execute as one kernel.
 
-A ``Draft`` collects the operations of a network one by one, as its own framework executes them.
-``finish`` folds constants into the convolutions before them, fuses activations, turns explicit
-padding into SAME where that is the same, recognises hard-swish, and drops what nobody reads.
+Constants are folded into the convolutions before them, activations are fused, explicit padding
+becomes SAME where both read the same pixels, hard-swish is recognised, and operations without
+readers are dropped.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from mnaslat.errors import UnsupportedOperation
-from mnaslat.graph import (
-    VALID,
-    WEIGHTED,
-    Fused,
-    Graph,
-    Kind,
-    Op,
-    Padding,
-    Pair,
-    Precision,
-    Shape,
-    chain,
-)
+from mnaslat.graph.graph import Graph, chain
+from mnaslat.graph.kinds import VALID, WEIGHTED, Fused, Padding, Pair, Precision, Shape
+from mnaslat.graph.op import Op
 
 _HAS_ACTIVATION = WEIGHTED | {
     "add",
@@ -40,100 +29,25 @@ _TOLERANCE = 1e-3
 
 
 @dataclass
-class _Node:
-    op: Op  # inputs count through the whole draft; 0 is its input
+class Node:
+    """An operation of a network under construction."""
+
+    op: Op  # inputs count through the whole network; 0 is its input
     shape: Shape
     label: str
     constant: float | None = None  # what a shift adds, a scale multiplies by, a pad fills in
     foldable: bool = False  # a constant for each channel, or one for all
 
 
-class Draft:
-    """A network under construction. Values are numbered: 0 is the input, then one per operation."""
+class Merging:
+    """One pass over a network. ``stands_for`` says which value took the place of another."""
 
-    def __init__(self, input_shape: Shape) -> None:
+    def __init__(
+        self, input_shape: Shape, nodes: Sequence[Node], outputs: Sequence[int], converted: bool
+    ) -> None:
         self.input_shape = input_shape
-        self._nodes: list[_Node] = []
-
-    def shape(self, value: int) -> Shape:
-        """Shape of a value as it lies in memory."""
-        return self._nodes[value - 1].shape if value else self.input_shape
-
-    def kind(self, value: int) -> str:
-        """What made a value; "" for the input."""
-        return self._nodes[value - 1].op.kind if value else ""
-
-    def inputs(self, value: int) -> tuple[int, ...]:
-        """What a value was made from."""
-        return self._nodes[value - 1].op.inputs if value else ()
-
-    def add(
-        self,
-        kind: Kind,
-        *inputs: int,
-        label: str = "",
-        constant: float | None = None,
-        foldable: bool = False,
-        **fields: Any,
-    ) -> int:
-        """Add an operation; returns the number of its output.
-
-        Args:
-            kind: Of the operation.
-            inputs: Numbers of values.
-            label: What people call it, and the layer that it begins (``Graph.places``); also its
-                name, unless ``fields`` has one.
-            constant: The one number that a shift adds, a scale multiplies by or a pad fills in.
-            foldable: The constants are one for all or one for each channel.
-            fields: Further fields of ``Op``.
-
-        Raises:
-            ValueError: If the shapes do not fit the kind.
-        """
-        op = Op(kind=kind, inputs=inputs, **{"name": label, **fields})
-        shape = op.output_shape([self.shape(value) for value in inputs])
-        foldable = foldable or constant is not None
-        self._nodes.append(_Node(op, shape, label, constant, foldable))
-        return len(self._nodes)
-
-    def finish(
-        self,
-        outputs: Sequence[int],
-        precision: Precision,
-        *,
-        converted: bool = False,
-        places: bool = False,
-    ) -> Graph:
-        """The network as the runtime executes it; its last output to be ready is the graph's.
-
-        Args:
-            outputs: Numbers of the values that the network puts out.
-            precision: Of the graph.
-            converted: A converter has merged already what it could: only reshapes are cleared away.
-            places: Labels are ``place/name``; layers are cut only where the place changes.
-
-        Raises:
-            UnsupportedOperation: If the network computes nothing.
-            ValueError: If there is no such precision.
-        """
-        results = [self._without_reshape(value) for value in outputs]
-        merging = _Merging(self, results, converted)
-        merging.run()
-        return merging.graph(precision, places)
-
-    def _without_reshape(self, value: int) -> int:
-        while value and self._nodes[value - 1].op.kind == "reshape":
-            value = self._nodes[value - 1].op.inputs[0]
-        return value
-
-
-class _Merging:
-    """One pass over a draft. ``stands_for`` says which value took the place of another."""
-
-    def __init__(self, draft: Draft, outputs: Sequence[int], converted: bool) -> None:
-        self.draft = draft
         self.converted = converted
-        self.nodes = [replace(node) for node in draft._nodes]
+        self.nodes = [replace(node) for node in nodes]
         self.outputs = list(outputs)
         self.stands_for = list(range(len(self.nodes) + 1))
         self.n_users = [0] * (len(self.nodes) + 1)
@@ -150,7 +64,7 @@ class _Merging:
             self._merge(number, node)
         self._count_users()
 
-    def _merge(self, number: int, node: _Node) -> None:
+    def _merge(self, number: int, node: Node) -> None:
         op = node.op
         source = op.inputs[0]
         before = self.nodes[source - 1] if source else None
@@ -219,7 +133,7 @@ class _Merging:
         return self.nodes[value - 1].op.kind if value else ""
 
     def _shape(self, value: int) -> Shape:
-        return self.nodes[value - 1].shape if value else self.draft.input_shape
+        return self.nodes[value - 1].shape if value else self.input_shape
 
     def _replace(self, number: int, by: int) -> None:
         self.stands_for[number] = by
@@ -236,7 +150,7 @@ class _Merging:
                     self.n_users[self.stands_for[source]] += 1
 
     def graph(self, precision: Precision, places: bool) -> Graph:
-        """What is left of the draft, cut into layers."""
+        """The remaining operations, cut into layers."""
         numbers = {0: 0}
         ops: list[Op] = []
         labels: list[str] = []
@@ -249,14 +163,14 @@ class _Merging:
         if not ops:
             raise UnsupportedOperation("The network computes nothing.")
         if not places:
-            graph = chain(self.draft.input_shape, ops, precision, labels=labels)
+            graph = chain(self.input_shape, ops, precision, labels=labels)
             # What a layer is made of says more than its name a second time.
             layers = tuple(replace(layer, label="") for layer in graph.layers)
             named = zip(graph.places, graph.layers, strict=True)
             return Graph(layers, precision, tuple(layer.label or place for place, layer in named))
         parted = [label.rpartition("/") for label in labels]
         ops = [replace(op, name=name[2]) for op, name in zip(ops, parted, strict=True)]
-        return chain(self.draft.input_shape, ops, precision, places=[name[0] for name in parted])
+        return chain(self.input_shape, ops, precision, places=[name[0] for name in parted])
 
 
 def _is(value: float | None, wanted: float) -> bool:

@@ -1,98 +1,12 @@
-"""Search spaces whose networks others have trained: Accel-NASBench and NAS-Bench-Macro.
+"""Defines the search space of NAS-Bench-Macro.
 
-Their accuracies are public, so that a search can be judged on networks that were really trained.
+All of its networks were trained and their accuracies are public, so that a search can be judged.
 """
 
 from collections.abc import Sequence
 
 from mnaslat.architecture import Architecture, Block, Layer
-from mnaslat.space import Choice, Choices, Decision, SearchSpace
-
-# --- Accel-NASBench --------------------------------------------------------------------------
-
-_ANB_FILTERS = (16, 24, 40, 80, 112, 192, 320)
-_ANB_STRIDES = (1, 2, 2, 2, 1, 2, 1)
-_ANB_MOST_LAYERS = (3, 3, 3, 3, 3, 4, 3)
-_ANB_SE = 0.25
-
-
-def accel_nasbench(
-    *, width: float = 1.0, resolution: int = 224, n_classes: int = 1000
-) -> SearchSpace:
-    """The space of Accel-NASBench: seven MBConv blocks with fixed filters, four decisions each.
-
-    Filters and strides are MnasNet-like; decided are expansion, kernel, number of layers and
-    squeeze-and-excitation. 5,138 of its networks were trained on ImageNet at 224 pixels. Parameters
-    are those published; multiply-adds are lower, because there four operations were counted for
-    every value that is batch-normalised, and the sums of pooling.
-
-    Args:
-        width: Multiplier of all filters but the head's (1: as published).
-        resolution: Pixels of the square input.
-        n_classes: Outputs of the classifier.
-
-    Source: Ahmad et al., Accel-NASBench (github.com/afzalxo/Accel-NASBench).
-    """
-    _check_width(width)
-    decisions: list[Decision] = []
-    parts: dict[str, tuple[str, ...]] = {"stem": ()}
-    for number, most in enumerate(_ANB_MOST_LAYERS, start=1):
-        block = f"block{number}"
-        own = (
-            Decision(f"{block}.expansion", (1, 4, 6)),
-            Decision(f"{block}.kernel", (3, 5)),
-            Decision(f"{block}.layers", tuple(range(1, most + 1))),
-            Decision(f"{block}.se", (0.0, _ANB_SE)),
-        )
-        decisions += own
-        parts[block] = tuple(decision.name for decision in own)
-    parts["head"] = ()
-
-    def build(choices: Choices) -> Architecture:
-        blocks = []
-        filters = 32
-        for number, (outputs, stride) in enumerate(
-            zip(_ANB_FILTERS, _ANB_STRIDES, strict=True), start=1
-        ):
-            block = f"block{number}"
-            layer = Layer(
-                kernel=int(choices[f"{block}.kernel"]),
-                stride=stride,
-                expansion=int(choices[f"{block}.expansion"]),
-                input_filters=filters,
-                output_filters=outputs,
-                se_ratio=float(choices[f"{block}.se"]),
-            )
-            blocks.append(Block(first=layer, n_layers=int(choices[f"{block}.layers"])))
-            filters = outputs
-        architecture = Architecture(
-            blocks=tuple(blocks), n_classes=n_classes, resolution=resolution
-        )
-        return architecture.scaled(width)
-
-    def read(architecture: Architecture) -> Choices:
-        _check_blocks(architecture, "Accel-NASBench", len(_ANB_FILTERS))
-        choices: dict[str, Choice] = {}
-        for number, block in enumerate(architecture.blocks, start=1):
-            choices |= {
-                f"block{number}.expansion": block.first.expansion,
-                f"block{number}.kernel": block.first.kernel,
-                f"block{number}.layers": block.n_layers,
-                f"block{number}.se": block.first.se_ratio,
-            }
-        return choices
-
-    return SearchSpace(
-        name="accel-nasbench",
-        decisions=tuple(decisions),
-        build=build,
-        read=read,
-        parts=parts,
-        title="Accel-NASBench's space: 5,138 of its networks were trained on ImageNet",
-    )
-
-
-# --- NAS-Bench-Macro -------------------------------------------------------------------------
+from mnaslat.space.search_space import Choices, Decision, SearchSpace
 
 _MACRO_STAGES = ((64, 2), (128, 3), (256, 3))  # filters, layers
 _MACRO_STEM = 32
@@ -121,7 +35,7 @@ def nas_bench_macro(
 
     Source: Su et al., CVPR 2021 (arXiv:2103.11922; github.com/xiusu/NAS-Bench-Macro).
     """
-    _check_width(width)
+    check_width(width)
     stages: list[list[str]] = []
     parts: dict[str, tuple[str, ...]] = {"stem": ()}
     number = 1
@@ -150,7 +64,7 @@ def nas_bench_macro(
         return architecture.scaled(width)
 
     def read(architecture: Architecture) -> Choices:
-        _check_blocks(architecture, "NAS-Bench-Macro", sum(n for _, n in _MACRO_STAGES))
+        check_blocks(architecture, "NAS-Bench-Macro", sum(n for _, n in _MACRO_STAGES))
         names = [name for stage in stages for name in stage]
         return dict(zip(names, map(_macro_op, architecture.blocks), strict=True))
 
@@ -191,15 +105,12 @@ def _macro_op(block: Block) -> str:
     return known[0] if known else f"{first.conv}{first.expansion}_k{first.kernel}"
 
 
-# --- Both ------------------------------------------------------------------------------------
-
-
-def _check_width(width: float) -> None:
+def check_width(width: float) -> None:
     if width <= 0:
         raise ValueError(f"width must be positive, got {width}.")
 
 
-def _check_blocks(architecture: Architecture, space: str, n_blocks: int) -> None:
+def check_blocks(architecture: Architecture, space: str, n_blocks: int) -> None:
     blocks: Sequence[Block] = architecture.blocks
     if len(blocks) != n_blocks:
         raise ValueError(

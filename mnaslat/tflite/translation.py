@@ -6,7 +6,7 @@ from typing import Any
 from ai_edge_litert import schema_py_generated as schema
 
 from mnaslat.graph import Fused, Kind
-from mnaslat.tflite_reader import FileOperator, ModelReader
+from mnaslat.tflite.file_reader import FileOperator, ModelReader
 
 _FUSED = schema.ActivationFunctionType
 _ACTIVATIONS: dict[int, Fused] = {
@@ -21,7 +21,7 @@ _TRANSLATIONS: dict[str, _Translate] = {}
 
 
 def translate(reader: ModelReader, operator: FileOperator) -> bool:
-    """Draft an operator that computes something of the input; whether its kind is known here."""
+    """Add an operator that depends on the input to the graph; returns whether its kind is known."""
     known = _TRANSLATIONS.get(operator.name)
     return known is not None and known(reader, operator)
 
@@ -40,7 +40,7 @@ def translates(*names: str) -> Callable[[_Translate], _Translate]:
 def activated(
     reader: ModelReader, operator: FileOperator, code: int, kind: Kind, *values: int, **fields: Any
 ) -> bool:
-    """Draft an operation with the activation that is fused into it."""
+    """Add an operation with the activation that is fused into it."""
     if code not in _ACTIVATIONS and code != _FUSED.TANH:
         return False
     value = reader.add(kind, *values, activation=_ACTIVATIONS.get(code, ""), **fields)

@@ -10,8 +10,8 @@ from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
 
-from mnaslat.fusion import Draft
 from mnaslat.graph import Kind, Shape
+from mnaslat.graph.builder import GraphBuilder
 
 MAX_TABLES = 100_000  # tensors, operators, buffers
 _MAX_RANK, _MAX_NAME, _MAX_CONSTANTS = 8, 1000, 64
@@ -25,13 +25,13 @@ _NUMBERS = {_TYPES.INT32: "<i", _TYPES.INT64: "<q"}
 
 
 class ModelReader:
-    """A model file, and the draft of its graph as far as its operators were read.
+    """A model file, and the builder of its graph as far as its operators were read.
 
     Raises ``ValueError``, or whatever garbage in a flatbuffer makes its reader raise, where a file
     does not say what it should.
 
     Attributes:
-        values: What each tensor read so far is in the draft.
+        values: What each tensor read so far is in the builder.
         constants: Tensors computed from what stands in the file.
         moves: Of values made by a transposition of channel groups: from which value, and the shape
             before it.
@@ -53,7 +53,7 @@ class ModelReader:
         shape = self.whole_shape(first)
         if len(shape) < 2 or shape[0] != 1:
             raise ValueError(f"its input has the shape {shape}, where a batch of 1 is expected")
-        self.draft = Draft(shape[1:])
+        self.builder = GraphBuilder(shape[1:])
         self.values: dict[int, int] = {first: 0}
         self.constants: set[int] = set()
         self.moves: dict[int, tuple[int, Shape]] = {}
@@ -121,12 +121,12 @@ class ModelReader:
     # --- Drafting ------------------------------------------------------------------------------
 
     def add(self, kind: Kind, *values: int, **fields: Any) -> int:
-        """Draft one operation on values."""
-        return self.draft.add(kind, *values, label=self.label, **fields)
+        """Add one operation on values."""
+        return self.builder.add(kind, *values, label=self.label, **fields)
 
     def put(self, tensor: int, value: int) -> bool:
         """Say which value a tensor is; its shape must be the one that the file says."""
-        said, found = self.shape(tensor), self.draft.shape(value)
+        said, found = self.shape(tensor), self.builder.shape(value)
         if math.prod(said) != math.prod(found):
             raise ValueError(f"{self.name(tensor)!r} should have the shape {found}, not {said}")
         self.values[tensor] = value
@@ -135,7 +135,7 @@ class ModelReader:
     def value(self, tensor: int, shape: Shape | None = None) -> int:
         """The value of a tensor, in a shape if it must have one."""
         value = self.values[tensor]
-        if shape is not None and self.draft.shape(value) != shape:
+        if shape is not None and self.builder.shape(value) != shape:
             value = self.add("reshape", value, size=shape)
         return value
 

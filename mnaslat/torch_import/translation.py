@@ -1,4 +1,4 @@
-"""From the calls of a traced torch module to a draft of the runtime's operations.
+"""From the calls of a traced torch module to a builder of the runtime's operations.
 
 Translations are functions that say whether they knew what to do with a call; each registers itself
 for the names of the operations it knows (``mnaslat.torch_weighted``, ``mnaslat.torch_elements``,
@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, cast
 
 from mnaslat.errors import UnsupportedOperation
-from mnaslat.fusion import Draft
 from mnaslat.graph import VALID, Graph, Kind, Padding, Pair, Precision, Shape
-from mnaslat.torch_trace import Call, Constant, Trace, Traced
-from mnaslat.torch_views import Sizes, View, lying, shape_in, usual_order
+from mnaslat.graph.builder import GraphBuilder
+from mnaslat.torch_import.strided_views import Sizes, View, lying, shape_in, usual_order
+from mnaslat.torch_import.tracing import Call, Constant, Trace, Traced
 
 Unknown = Literal["error", "estimate"]
 
@@ -29,7 +29,7 @@ class Translation:
         self.trace = recorded
         self.unknown = unknown
         sizes = recorded.image.shape
-        self.draft = Draft(shape_in(sizes, IMAGE_ORDER))
+        self.builder = GraphBuilder(shape_in(sizes, IMAGE_ORDER))
         self.views: dict[int, View] = {recorded.image.number: lying(0, sizes, IMAGE_ORDER)}
         self.moved: dict[tuple[View, Shape], int] = {}
         self.path = ""
@@ -43,7 +43,7 @@ class Translation:
             if translate is None or not translate(self, call):
                 self._take_unknown(call, call.outputs)
         outputs = [self.view(output).value for output in self.trace.outputs]
-        return self.draft.finish(outputs, precision)
+        return self.builder.finish(outputs, precision)
 
     def _take_unknown(self, call: Call, outputs: Sequence[Traced]) -> None:
         if self.unknown == "error":
@@ -66,13 +66,13 @@ class Translation:
     # --- Building blocks -----------------------------------------------------------------------
 
     def add(self, kind: Kind, *values: int, **fields: Any) -> int:
-        """Draft one operation on values."""
+        """Add one operation on values."""
         if kind in _FILTERED and fields.get("filters") == 0:
             raise UnsupportedOperation(
                 f"{self.path or 'the module itself'} has no filters: it makes a tensor without "
                 "elements, which no runtime executes. Leave it out of the network."
             )
-        return self.draft.add(kind, *values, label=self.path, **fields)
+        return self.builder.add(kind, *values, label=self.path, **fields)
 
     def view(self, tensor: Traced) -> View:
         """Where a tensor lies."""
@@ -82,13 +82,13 @@ class Translation:
 
     def order(self, view: View) -> tuple[int, ...]:
         """The order of a view's dimensions in memory."""
-        return view.order(self.draft.shape(view.value))
+        return view.order(self.builder.shape(view.value))
 
     def read(self, view: View, order: Sequence[int]) -> int:
         """A value that holds a view's elements in an order of its dimensions."""
         target = shape_in(view.sizes, order)
         if view.lies_in(order):
-            if self.draft.shape(view.value) == target:
+            if self.builder.shape(view.value) == target:
                 return view.value
             kind: Kind = "reshape"
         else:
@@ -138,10 +138,10 @@ class Translation:
         for view in views:
             part = View(view.value, view.own_sizes, view.strides)
             lies = part.lies_in(order)
-            shape = self.draft.shape(part.value)
+            shape = self.builder.shape(part.value)
             fits = lies and _fits(shape, shape_in(part.sizes, order), whole)
             values.append(part.value if fits else self.read(part, order))
-        shapes = [self.draft.shape(value) for value in values]
+        shapes = [self.builder.shape(value) for value in values]
         if kind in ("add", "mul") and math.prod(shapes[0]) < math.prod(shapes[1]):
             values.reverse()
         value = self.add(kind, *values)
@@ -171,7 +171,7 @@ class Translation:
             own, order = view, usual_order(rank)
             value = self.read(view, order)
         kept = tuple(1 if dim in gone else size for dim, size in enumerate(own.sizes))
-        pixels = order == IMAGE_ORDER and gone == {2, 3} and len(self.draft.shape(value)) == 3
+        pixels = order == IMAGE_ORDER and gone == {2, 3} and len(self.builder.shape(value)) == 3
         if kind == "mean" and pixels:
             value = self.add("mean" if keep else "global_pool", value)
         else:

@@ -9,7 +9,7 @@ import pytest
 
 from mnaslat.predictors import measured_networks
 
-BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
 def test_every_network_measured_has_its_family() -> None:

@@ -4,9 +4,9 @@ import math
 from typing import cast
 
 from mnaslat.graph import Kind
-from mnaslat.torch_trace import Call, Traced
-from mnaslat.torch_translation import IMAGE_ORDER, Translation, traced, translates, without
-from mnaslat.torch_views import Sizes, View, lying, shape_in, usual_order
+from mnaslat.torch_import.strided_views import Sizes, View, lying, shape_in, usual_order
+from mnaslat.torch_import.tracing import Call, Traced
+from mnaslat.torch_import.translation import IMAGE_ORDER, Translation, traced, translates, without
 
 
 @translates(
@@ -31,7 +31,7 @@ def _reshape(to: Translation, call: Call) -> bool:
     order = usual_order(len(output.shape))
     size = shape_in(output.shape, order)
     groups = _shuffled_groups(view, output.shape)
-    if groups and to.draft.shape(view.value) == size:
+    if groups and to.builder.shape(view.value) == size:
         return to.put(output, to.add("shuffle", view.value, groups=groups), order)
     if view.is_expanded:
         whole = usual_order(len(view.sizes))
@@ -148,7 +148,7 @@ def _concat(to: Translation, call: Call) -> bool:
     values = [
         to.read(view, order) if order[-1] == dim else to.lying_in(view, order) for view in views
     ]
-    shapes = [to.draft.shape(value) for value in values]
+    shapes = [to.builder.shape(value) for value in values]
     # A size is needed where another axis is joined, or constants are among what is joined.
     plain = order[-1] == dim and all(len(one) == len(whole) for one in shapes)
     plain = plain and sum(one[-1] for one in shapes) == whole[-1] and len(values) > 1
@@ -183,7 +183,7 @@ def _pad(to: Translation, call: Call) -> bool:
         return False
     missing = 3 - len(dims)
     if missing:
-        value = to.add("reshape", value, size=(1,) * missing + to.draft.shape(value))
+        value = to.add("reshape", value, size=(1,) * missing + to.builder.shape(value))
     around = [(0, 0)] * missing + [by_dim.get(dim, (0, 0)) for dim in dims]
     rows, columns, channels = around
     filters = view.sizes[dims[-1]] + sum(channels) if any(channels) else 0

@@ -3,11 +3,11 @@
 import math
 from typing import Any, Literal, cast
 
-from mnaslat.fusion import same_padding
 from mnaslat.graph import VALID, Kind, Padding
-from mnaslat.torch_trace import Call, Constant, Traced
-from mnaslat.torch_translation import IMAGE_ORDER, Translation, pair_of, translates
-from mnaslat.torch_views import View
+from mnaslat.graph.fusion import same_padding
+from mnaslat.torch_import.strided_views import View
+from mnaslat.torch_import.tracing import Call, Constant, Traced
+from mnaslat.torch_import.translation import IMAGE_ORDER, Translation, pair_of, translates
 
 
 @translates("max_pool2d_with_indices", "max_pool2d", "avg_pool2d")
@@ -21,7 +21,7 @@ def _pool(to: Translation, call: Call) -> bool:
     if view.sizes[0] != 1 or len(view.sizes) != 4 or (average and call.args[6] is not None):
         return False
     value = to.read(view, IMAGE_ORDER)
-    shape = to.draft.shape(value)
+    shape = to.builder.shape(value)
     output = call.outputs[0]
     more = [0, 0]
     if ceil:  # windows may hang over below and to the right

@@ -11,7 +11,7 @@ import pytest
 from mnaslat.architecture import Architecture
 from mnaslat.lowering import lower
 
-BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike
 
 from mnaslat.architecture import Block
 from mnaslat.lowering import lower
-from mnaslat.space import Decision, SearchSpace, load_space, round_choice, space_names
+from mnaslat.space import Decision, SearchSpace, load_space, space_names
+from mnaslat.space.mnasnet import round_choice
 from mnaslat.zoo import load_network
 
 USER_SPACE = """

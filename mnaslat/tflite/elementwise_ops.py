@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from ai_edge_litert import schema_py_generated as schema
 
 from mnaslat.graph import Kind, Shape
-from mnaslat.tflite_reader import FileOperator, ModelReader
-from mnaslat.tflite_translation import activated, translates
+from mnaslat.tflite.file_reader import FileOperator, ModelReader
+from mnaslat.tflite.translation import activated, translates
 
 
 @translates("MEAN", "SUM", "REDUCE_MAX")
@@ -51,13 +51,13 @@ def _two_tensors(reader: ModelReader, operator: FileOperator) -> bool:
     values = list(operator.traced)
     output = reader.shape(operator.outputs[0])
     if len(values) == 2:
-        shapes = [reader.draft.shape(value) for value in values]
+        shapes = [reader.builder.shape(value) for value in values]
         if kind in ("add", "mul") and math.prod(shapes[0]) < math.prod(shapes[1]):
             values.reverse()
         return activated(reader, operator, code, kind, *values)
     if kind in ("maximum", "minimum"):
         return reader.put(operator.outputs[0], reader.add("relu", values[0]))
-    if math.prod(reader.draft.shape(values[0])) != math.prod(output):
+    if math.prod(reader.builder.shape(values[0])) != math.prod(output):
         values[0] = reader.add("broadcast", values[0], size=output)
     single: Kind = "shift" if kind in ("add", "sub") else "scale"
     return activated(reader, operator, code, single, values[0])
@@ -105,7 +105,7 @@ def _concat(reader: ModelReader, operator: FileOperator) -> bool:
     code = schema.ActivationFunctionType.NONE
     if operator.name == "CONCATENATION":
         code = operator.options(schema.ConcatenationOptions).FusedActivationFunction()
-    shapes = [reader.draft.shape(value) for value in operator.traced]
+    shapes = [reader.builder.shape(value) for value in operator.traced]
     plain = len(shapes) > 1 and all(
         len(one) == len(size) and one[:-1] == size[:-1] for one in shapes
     )
@@ -129,7 +129,7 @@ def _pad(reader: ModelReader, operator: FileOperator) -> bool:
     if len(pads) != 8 or any(pads[:2]) or min(pads) < 0:
         return False
     image = reader.image(operator.inputs[0])
-    filters = reader.draft.shape(image)[2] + sum(pads[6:]) if any(pads[6:]) else 0
+    filters = reader.builder.shape(image)[2] + sum(pads[6:]) if any(pads[6:]) else 0
     value = reader.add("pad", image, padding=tuple(pads[2:6]), filters=filters)
     return reader.put(operator.outputs[0], value)
 
@@ -148,8 +148,8 @@ def _reshape(reader: ModelReader, operator: FileOperator) -> bool:
     value = reader.value(operator.inputs[0])
     if value in reader.moves:
         source, before = reader.moves[value]
-        groups = _shuffled_groups(before, reader.draft.shape(value))
-        if groups and reader.draft.shape(source) == size:
+        groups = _shuffled_groups(before, reader.builder.shape(value))
+        if groups and reader.builder.shape(source) == size:
             return reader.put(operator.outputs[0], reader.add("shuffle", source, groups=groups))
     return reader.put(operator.outputs[0], reader.value(operator.inputs[0], size))
 
@@ -166,8 +166,8 @@ def _transpose(reader: ModelReader, operator: FileOperator) -> bool:
     size = reader.shape(operator.outputs[0])
     before = reader.shape(operator.inputs[0])
     source = value
-    if value and reader.draft.kind(value) == "reshape":
-        source = reader.draft.inputs(value)[0]
+    if value and reader.builder.kind(value) == "reshape":
+        source = reader.builder.inputs(value)[0]
     moved = reader.add("transpose", value, size=size)
     if operator.name == "TRANSPOSE":
         axes = operator.constant(reader, 1)

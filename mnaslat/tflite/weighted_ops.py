@@ -5,10 +5,10 @@ from typing import Any, Literal
 
 from ai_edge_litert import schema_py_generated as schema
 
-from mnaslat.fusion import same_padding
 from mnaslat.graph import VALID, Kind, Padding, Shape
-from mnaslat.tflite_reader import FileOperator, ModelReader
-from mnaslat.tflite_translation import activated, translates
+from mnaslat.graph.fusion import same_padding
+from mnaslat.tflite.file_reader import FileOperator, ModelReader
+from mnaslat.tflite.translation import activated, translates
 
 _SAME = 0
 
@@ -22,7 +22,7 @@ def _window(
         dilation = (options.DilationHFactor(), options.DilationWFactor())
     if min(*kernel, *stride, *dilation) < 1:
         raise ValueError(f"it has a window {kernel} of stride {stride} and dilation {dilation}")
-    shape = reader.draft.shape(image)
+    shape = reader.builder.shape(image)
     same = options.Padding() == _SAME or same_padding(shape, kernel, stride, dilation, VALID)
     return {
         "kernel": kernel,
@@ -41,7 +41,7 @@ def _conv(reader: ModelReader, operator: FileOperator) -> bool:
     image = reader.image(operator.inputs[0])
     filters, height, width, channels = _four(reader.whole_shape(weights))
     fields = _window(reader, image, options, (height, width))
-    groups, rest = divmod(reader.draft.shape(image)[2], channels)
+    groups, rest = divmod(reader.builder.shape(image)[2], channels)
     if rest:
         raise ValueError("a convolution's weights do not fit its input")
     fields |= {"filters": filters, "groups": groups, "bias": len(operator.inputs) > 2}
@@ -57,7 +57,7 @@ def _depthwise(reader: ModelReader, operator: FileOperator) -> bool:
     image = reader.image(operator.inputs[0])
     _, height, width, filters = _four(reader.whole_shape(weights))
     fields = _window(reader, image, options, (height, width))
-    filters = 0 if filters == reader.draft.shape(image)[2] else filters
+    filters = 0 if filters == reader.builder.shape(image)[2] else filters
     fields |= {"filters": filters, "bias": len(operator.inputs) > 2}
     return activated(reader, operator, options.FusedActivationFunction(), "dwconv", image, **fields)
 
@@ -71,7 +71,7 @@ def _transposed(reader: ModelReader, operator: FileOperator) -> bool:
     image = reader.image(operator.inputs[2])
     filters, height, width, _ = _four(reader.whole_shape(weights))
     stride = (options.StrideH(), options.StrideW())
-    shape, wanted = reader.draft.shape(image), reader.shape(operator.outputs[0])
+    shape, wanted = reader.builder.shape(image), reader.shape(operator.outputs[0])
     if len(wanted) != 3 or min(stride) < 1:
         raise ValueError(f"{reader.label!r} has no image as output")
     padding: Padding | Literal[""] = ""
@@ -110,7 +110,7 @@ def _dense(reader: ModelReader, operator: FileOperator) -> bool:
     options = operator.options(schema.FullyConnectedOptions)
     filters, channels = shape
     value = reader.value(operator.inputs[0])
-    found = reader.draft.shape(value)
+    found = reader.builder.shape(value)
     fields = {"filters": filters, "bias": len(operator.inputs) > 2 and operator.inputs[2] >= 0}
     kind: Kind = "linear"
     rows, rest = divmod(math.prod(found), channels)

@@ -3,11 +3,11 @@
 import math
 from typing import Any, cast
 
-from mnaslat.fusion import same_padding
 from mnaslat.graph import VALID, Padding, Pair, Shape
-from mnaslat.torch_trace import Call, Constant, Traced
-from mnaslat.torch_translation import IMAGE_ORDER, Translation, pair_of, translates
-from mnaslat.torch_views import Sizes, View, lying, shape_in
+from mnaslat.graph.fusion import same_padding
+from mnaslat.torch_import.strided_views import Sizes, View, lying, shape_in
+from mnaslat.torch_import.tracing import Call, Constant, Traced
+from mnaslat.torch_import.translation import IMAGE_ORDER, Translation, pair_of, translates
 
 
 @translates("convolution", "_convolution")
@@ -40,7 +40,7 @@ def _convolution(to: Translation, call: Call) -> bool:
     else:
         symmetric: Padding = (pads[0], pads[0], pads[1], pads[1])
         fields["padding"] = ""
-        if not same_padding(to.draft.shape(value), kernel, steps, spread, symmetric):
+        if not same_padding(to.builder.shape(value), kernel, steps, spread, symmetric):
             value = to.padded(value, symmetric, 0.0)
             fields["padding"] = VALID
         filters = weight.shape[0]
@@ -48,7 +48,7 @@ def _convolution(to: Translation, call: Call) -> bool:
             value = to.add("dwconv", value, filters=0 if filters == channels else filters, **fields)
         else:
             value = to.add("conv", value, filters=filters, groups=groups, **fields)
-    height, width, filters = to.draft.shape(value)
+    height, width, filters = to.builder.shape(value)
     result = lying(value, (1, filters, height, width), IMAGE_ORDER)
     if rank == 1:
         result = View(value, (1, filters, width), (result.strides[0], 1, filters))
@@ -105,7 +105,7 @@ def _linear(to: Translation, call: Call) -> bool:
 def _dense(to: Translation, view: View, filters: int, bias: bool) -> View:
     """A dense layer on each row."""
     rows, inputs = view.sizes
-    image = to.draft.shape(view.value)
+    image = to.builder.shape(view.value)
     if view.lies_in((0, 1)) and len(image) == 3 and image[2] == inputs and rows > 1:
         # Pixels, each of which is a row: what a 1x1 convolution computes.
         value = to.add("conv", view.value, filters=filters, bias=bias)
@@ -126,7 +126,7 @@ def _batch_product(to: Translation, call: Call) -> bool:
     batch, rows, inputs = view.sizes
     filters = first.shape[1] if turned else second.shape[2]
     value = to.read(view, (0, 1, 2))
-    if to.draft.shape(value) != (batch * rows, inputs):
+    if to.builder.shape(value) != (batch * rows, inputs):
         value = to.add("reshape", value, size=(batch * rows, inputs))
     value = to.add("linear", value, filters=filters, bias=False)
     result = lying(value, (batch, rows, filters), (0, 1, 2))
@@ -146,7 +146,7 @@ def _product(to: Translation, call: Call, first: View, second: View) -> bool:
 def _matrix(to: Translation, view: View, order: tuple[int, ...]) -> int:
     value = to.read(view, order)
     size = view.sizes[-2:] if math.prod(view.sizes[:-2]) == 1 else view.sizes
-    if to.draft.shape(value) != size:
+    if to.builder.shape(value) != size:
         value = to.add("reshape", value, size=size)
     return value
 
@@ -216,7 +216,7 @@ def _group_norm(to: Translation, call: Call) -> bool:
     if view.sizes[0] != 1 or len(view.sizes) != 4:
         return False
     value = to.read(view, IMAGE_ORDER)
-    height, width, channels = to.draft.shape(value)
+    height, width, channels = to.builder.shape(value)
     over: Shape = (1, 1, 1)
     if groups > 1:
         value = to.add("reshape", value, size=(height * width, groups, channels // groups))

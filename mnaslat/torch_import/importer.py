@@ -12,14 +12,15 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-# These know how to translate: importing them registers what they know.
-from mnaslat import torch_elements as _elements  # noqa: F401
-from mnaslat import torch_moving as _moving  # noqa: F401
-from mnaslat import torch_weighted as _weighted  # noqa: F401
 from mnaslat.errors import UnsupportedOperation
 from mnaslat.graph import Graph, Precision
-from mnaslat.torch_trace import trace
-from mnaslat.torch_translation import Translation, Unknown
+
+# These know how to translate: importing them registers what they know.
+from mnaslat.torch_import import elementwise_ops as _elements  # noqa: F401
+from mnaslat.torch_import import layout_ops as _moving  # noqa: F401
+from mnaslat.torch_import import weighted_ops as _weighted  # noqa: F401
+from mnaslat.torch_import.tracing import trace
+from mnaslat.torch_import.translation import Translation, Unknown
 
 _MAX_ELEMENTS = 2**31  # of an image; what a runtime can count
 

@@ -13,13 +13,14 @@ from typing import Any, Literal
 
 from ai_edge_litert import schema_py_generated as schema
 
-# These know how to translate: importing them registers what they know.
-from mnaslat import tflite_elements as _elements  # noqa: F401
-from mnaslat import tflite_windows as _windows  # noqa: F401
 from mnaslat.errors import ModelFileError, UnsupportedOperation
 from mnaslat.graph import Graph, Precision
-from mnaslat.tflite_reader import MAX_TABLES, FileOperator, ModelReader, limited
-from mnaslat.tflite_translation import translate
+
+# These know how to translate: importing them registers what they know.
+from mnaslat.tflite import elementwise_ops as _elements  # noqa: F401
+from mnaslat.tflite import weighted_ops as _windows  # noqa: F401
+from mnaslat.tflite.file_reader import MAX_TABLES, FileOperator, ModelReader, limited
+from mnaslat.tflite.translation import translate
 
 Unknown = Literal["error", "estimate"]
 
@@ -94,7 +95,7 @@ class _Import:
         ]
         if not outputs:
             raise ValueError("no output depends on its input")
-        return reader.draft.finish(
+        return reader.builder.finish(
             outputs, self._precision(), converted=True, places=reader.is_ours
         )
 

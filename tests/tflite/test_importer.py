@@ -18,8 +18,7 @@ from mnaslat.errors import ModelFileError, UnsupportedOperation
 from mnaslat.graph import Graph
 from mnaslat.lowering import lower
 from mnaslat.space import load_space
-from mnaslat.tflite import write_tflite
-from mnaslat.tflite_import import graph_from_tflite
+from mnaslat.tflite import graph_from_tflite, write_tflite
 from mnaslat.zoo import load_network
 
 

@@ -1,0 +1,89 @@
+"""Reads operations from the text of a signature."""
+
+import re
+from functools import lru_cache
+
+from mnaslat.graph.kinds import (
+    DILATED,
+    FILTERED,
+    FUSED,
+    GROUPED,
+    KINDS,
+    MAY_FILTER,
+    MAY_SIZE,
+    PAIRED,
+    SIZED,
+    WINDOWED,
+    Pair,
+)
+from mnaslat.graph.op import Op
+
+_OP = re.compile(
+    rf"(?P<kind>{'|'.join(sorted(KINDS, key=len, reverse=True))})"  # relu6 before relu
+    r"(?:\.(?P<name>\w+))?(?P<kernel>\d+x\d+)?"
+    r"(?:/(?P<stride>\d+(?:x\d+)?))?(?:~(?P<dilation>\d+(?:x\d+)?))?"
+    r"(?:\+(?P<padding>\d+(?:x\d+){3}|\d+))?(?:>(?P<filters>\d+))?(?:%(?P<groups>\d+))?"
+    r"(?:=(?P<size>\d+(?:x\d+)*))?(?::(?P<activation>\w+))?(?:@(?P<inputs>\d+(?:,\d+)*))?"
+)
+
+
+@lru_cache(maxsize=65536)  # networks are made of the same few ops
+def parse_op(text: str, number: int) -> Op:
+    match = _OP.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is not an op")
+    inputs: tuple[int, ...] = (number - 1,)
+    if match["inputs"]:
+        inputs = tuple(int(source) for source in match["inputs"].split(","))
+    pads = _numbers(match["padding"])
+    op = Op(
+        kind=match["kind"],  # type: ignore[arg-type]  # checked above
+        inputs=inputs,
+        filters=int(match["filters"] or 0),
+        kernel=_pair(match["kernel"]),
+        stride=_pair(match["stride"]),
+        dilation=_pair(match["dilation"]),
+        padding=(pads * 4 if len(pads) == 1 else pads) or "",  # type: ignore[arg-type]  # 0, 1 or 4
+        groups=int(match["groups"] or 1),
+        size=_numbers(match["size"]),
+        activation=match["activation"] or "",  # type: ignore[arg-type]  # checked below
+        name=match["name"] or "",
+    )
+    if not _is_whole(op):
+        raise ValueError(f"{text!r} is not an op")
+    return op
+
+
+def _numbers(text: str | None) -> tuple[int, ...]:
+    return tuple(int(number) for number in text.split("x")) if text else ()
+
+
+def _pair(text: str | None) -> Pair:
+    numbers = _numbers(text) or (1,)
+    return (numbers[0], numbers[-1])
+
+
+def _is_whole(op: Op) -> bool:
+    """Whether an op says all that its kind needs, and nothing that its kind cannot have."""
+    kind = op.kind
+    if kind in PAIRED or kind == "matmul":
+        right_inputs = len(op.inputs) == 2
+    elif kind == "concat":
+        right_inputs = len(op.inputs) >= 2 or bool(op.size)
+    else:
+        right_inputs = len(op.inputs) == 1 or kind == "unknown"
+    return (
+        right_inputs
+        and op.activation in FUSED
+        and min(*op.kernel, *op.stride, *op.dilation, op.groups) >= 1
+        and (kind in WINDOWED or (op.kernel, op.stride) == ((1, 1), (1, 1)))
+        and (kind in DILATED or op.dilation == (1, 1))
+        and (kind in WINDOWED or kind == "pad" or not op.padding)
+        and (kind != "pad" or bool(op.padding))
+        and (op.filters >= 1 if kind in FILTERED else kind in MAY_FILTER or not op.filters)
+        and (op.groups == 1 or kind in GROUPED)
+        and (kind != "shuffle" or op.groups > 1)
+        and (bool(op.size) if kind in SIZED else kind in MAY_SIZE or not op.size)
+        and all(size >= 1 for size in op.size)
+        and (not op.name or kind == "unknown")
+    )

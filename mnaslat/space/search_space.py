@@ -1,0 +1,186 @@
+"""Defines search spaces: decisions <-> tokens <-> Architecture.
+
+A ``SearchSpace`` is data: a list of named decisions and two functions, one that builds an
+architecture from the choices made and one that reads the choices back. Tokens are the indices of
+the choices, one per decision, as an integer array.
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mnaslat.architecture import Architecture
+from mnaslat.graph import Graph, Precision
+from mnaslat.lowering import lower
+
+Tokens = NDArray[np.int64]
+Choice = int | float | str
+Choices = Mapping[str, Choice]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One thing the controller decides: a name and what can be chosen."""
+
+    name: str
+    choices: tuple[Choice, ...]
+
+    def __post_init__(self) -> None:
+        if not self.choices or len(set(self.choices)) != len(self.choices):
+            raise ValueError(f"Decision {self.name} needs distinct choices, got {self.choices}.")
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """A set of architectures, each described by one choice per decision.
+
+    Attributes:
+        name: How the space is called on the command line.
+        decisions: In the order in which the controller takes them.
+        build: Choices by decision name -> architecture.
+        read: Architecture -> choices by decision name; raises ``ValueError`` if it is no point.
+        parts: For each part of a network (``stem``, ``block1``, ..., ``head``: a layer's place
+            up to the dot) the names of the decisions that its layers depend on. This is what makes
+            it possible to list all layers of a space without listing its networks.
+        title: One line for people.
+    """
+
+    name: str
+    decisions: tuple[Decision, ...]
+    build: Callable[[Choices], Architecture] = field(repr=False)
+    read: Callable[[Architecture], Choices] = field(repr=False)
+    parts: Mapping[str, tuple[str, ...]] = field(repr=False)
+    title: str = ""
+
+    @property
+    def size(self) -> int:
+        """Number of token rows."""
+        return math.prod(len(decision.choices) for decision in self.decisions)
+
+    @cached_property
+    def n_choices(self) -> Tokens:
+        """Number of choices of each decision, shape ``(decisions,)``."""
+        return np.array([len(decision.choices) for decision in self.decisions], dtype=np.int64)
+
+    def decode(self, tokens: ArrayLike) -> Architecture:
+        """The architecture of one row of tokens.
+
+        Raises:
+            ValueError: If there are too many or too few tokens or one is out of range.
+        """
+        return self.build(self._choices(self.check(tokens)))
+
+    def encode(self, architecture: Architecture) -> Tokens:
+        """The tokens of an architecture.
+
+        Raises:
+            ValueError: If the architecture is not a point of this space.
+        """
+        choices = self.read(architecture)
+        tokens = []
+        for decision in self.decisions:
+            chosen = choices[decision.name]
+            if chosen not in decision.choices:
+                raise ValueError(
+                    f"Not a point of space {self.name}: {decision.name} is {chosen}, but only "
+                    f"{', '.join(map(str, decision.choices))} can be chosen."
+                )
+            tokens.append(decision.choices.index(chosen))
+        row = np.array(tokens, dtype=np.int64)
+        if self.decode(row) != architecture:
+            raise ValueError(
+                f"Not a point of space {self.name}: stem, head, strides, resolution or classes "
+                "differ from what the space builds."
+            )
+        return row
+
+    def check(self, tokens: ArrayLike) -> Tokens:
+        """One row of tokens as an array.
+
+        Raises:
+            ValueError: If there are too many or too few tokens or one is out of range.
+        """
+        row = np.asarray(tokens)
+        if row.shape != (len(self.decisions),) or not np.issubdtype(row.dtype, np.integer):
+            raise ValueError(
+                f"Space {self.name} needs {len(self.decisions)} whole-number tokens, got "
+                f"shape {row.shape} of {row.dtype}."
+            )
+        wrong = np.flatnonzero((row < 0) | (row >= self.n_choices))
+        if wrong.size:
+            index = int(wrong[0])
+            raise ValueError(
+                f"Token {index} ({self.decisions[index].name}) is {row[index]}, but must lie in "
+                f"0..{self.n_choices[index] - 1}."
+            )
+        return np.asarray(row, dtype=np.int64)
+
+    def sample(self, n: int, rng: np.random.Generator) -> Tokens:
+        """``n`` rows drawn uniformly, shape ``(n, decisions)``."""
+        return rng.integers(0, self.n_choices, size=(n, len(self.decisions)))
+
+    def mutate(self, tokens: ArrayLike, rng: np.random.Generator, n_changes: int = 1) -> Tokens:
+        """A copy of one row with ``n_changes`` decisions changed to another choice."""
+        row: Tokens = self.check(tokens).copy()
+        open_ = np.flatnonzero(self.n_choices > 1)
+        for index in rng.choice(open_, size=min(n_changes, len(open_)), replace=False):
+            n_choices = self.n_choices[index]
+            row[index] = (row[index] + rng.integers(1, n_choices)) % n_choices
+        return row
+
+    def layer_frequencies(self, precision: Precision = "fp32") -> dict[str, float]:
+        """How often each distinct layer occurs in a random network, by layer signature.
+
+        Lists every layer that any network of the space contains. Exact, not sampled: the layers of
+        a part depend on a few decisions only, and all their combinations are built.
+        """
+        expected: dict[str, float] = {}
+        for part, row_graphs in self._part_graphs(precision):
+            n_rows = len(row_graphs)
+            for graph in row_graphs:
+                for place, signature in zip(graph.places, graph.layer_signatures, strict=True):
+                    if place.split(".")[0] == part:
+                        expected[signature] = expected.get(signature, 0.0) + 1.0 / n_rows
+        return expected
+
+    def layer_labels(self, precision: Precision = "fp32") -> dict[str, str]:
+        """A short name for people of each distinct layer, by layer signature."""
+        return {
+            signature: layer.label
+            for _, graphs in self._part_graphs(precision)
+            for graph in graphs
+            for layer, signature in zip(graph.layers, graph.layer_signatures, strict=True)
+        }
+
+    def part_architectures(self) -> Iterator[tuple[str, list[Architecture]]]:
+        """For each part, architectures that between them hold every form the part can take.
+
+        The decisions that the part depends on run through all combinations; all others stand at
+        their first choice.
+        """
+        first = {decision.name: decision.choices[0] for decision in self.decisions}
+        by_name = {decision.name: decision for decision in self.decisions}
+        for part, names in self.parts.items():
+            combinations = itertools.product(*(by_name[name].choices for name in names))
+            yield (
+                part,
+                [
+                    self.build({**first, **dict(zip(names, chosen, strict=True))})
+                    for chosen in combinations
+                ],
+            )
+
+    def _part_graphs(self, precision: Precision) -> Iterator[tuple[str, list[Graph]]]:
+        for part, architectures in self.part_architectures():
+            yield part, [lower(architecture, precision) for architecture in architectures]
+
+    def _choices(self, row: Tokens) -> Choices:
+        return {
+            decision.name: decision.choices[token]
+            for decision, token in zip(self.decisions, row, strict=True)
+        }
