@@ -14,8 +14,8 @@ from mnaslat.data.measurement import Configuration
 from mnaslat.graph import Graph
 from mnaslat.predictors import CostModel, prediction_errors
 from mnaslat.predictors.base import Floats
-from mnaslat.predictors.cost_amounts import Amounts
-from mnaslat.predictors.cost_features import runtime_of
+from mnaslat.predictors.cost_model.op_terms import runtime_of
+from mnaslat.predictors.cost_model.term_matrix import Amounts
 
 _RIDGE = 1e-3  # of costs that the measurements leave open
 _LEAST_MS = 1e-3  # a sum of amounts that were in no network measured is 0

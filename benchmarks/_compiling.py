@@ -6,11 +6,11 @@ import numpy as np
 from _results import Result
 
 import mnaslat
+from mnaslat.data.latency_table import LatencyTable, Row
 from mnaslat.data.measurement import Configuration
-from mnaslat.data.table import LatencyTable, Row
 from mnaslat.predictors import CalibratedPredictor, CostModel, TablePredictor
-from mnaslat.predictors.correction import Correction
-from mnaslat.predictors.space_layers import space_layers
+from mnaslat.predictors.calibration.correction import Correction
+from mnaslat.predictors.compiled.space_layers import space_layers
 from mnaslat.space import SearchSpace
 
 # No sum: a likeness to every network that it was fitted to is computed for every prediction.

@@ -24,8 +24,8 @@ from _phones import DATA
 from numpy.typing import NDArray
 
 from mnaslat.architecture import Architecture
-from mnaslat.search.accuracy import ChildResult
-from mnaslat.search.pair_ridge import PairRidge
+from mnaslat.search.accuracy.pairwise_ridge import PairRidge
+from mnaslat.search.accuracy.source import ChildResult
 from mnaslat.search.problem import SearchProblem
 from mnaslat.search.reward import RewardSettings, mnasnet_reward
 from mnaslat.space import SearchSpace, Tokens, load_space

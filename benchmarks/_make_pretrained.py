@@ -19,7 +19,7 @@ import mnaslat
 from mnaslat.graph import Graph
 from mnaslat.predictors import CostModel, evaluate, save_predictor
 from mnaslat.predictors.base import Floats
-from mnaslat.predictors.shipped import measured_networks
+from mnaslat.predictors.pretrained.library import measured_networks
 
 OUTPUT = Path(__file__).resolve().parent.parent / "predictors" / "pretrained"
 SEED = 0  # of the random folds

@@ -18,7 +18,7 @@ from mnaslat.data.measurement import Configuration
 from mnaslat.graph import Graph
 from mnaslat.predictors import CostModel
 from mnaslat.predictors.base import Floats
-from mnaslat.predictors.shipped import pretrained_priors
+from mnaslat.predictors.pretrained.library import pretrained_priors
 
 # Of the whole networks; priors that have not seen them were fitted without these.
 FAMILIES = ("mobilenetv2", "mnasnet")

@@ -12,15 +12,15 @@ from _results import Result
 import mnaslat
 from mnaslat.architecture import Architecture
 from mnaslat.predictors import load_predictor
-from mnaslat.predictors.shipped import pretrained_path
-from mnaslat.search.accuracy import ChildResult
+from mnaslat.predictors.pretrained.library import pretrained_path
+from mnaslat.search.accuracy.source import ChildResult
+from mnaslat.search.accuracy.table import TableAccuracy
 from mnaslat.search.problem import SearchProblem
-from mnaslat.search.result import SearchResult
 from mnaslat.search.reward import RewardSettings
-from mnaslat.search.run import Search
+from mnaslat.search.run.result import SearchResult
+from mnaslat.search.run.run_store import SearchStore
+from mnaslat.search.run.search import Search
 from mnaslat.search.settings import SearchSettings
-from mnaslat.search.store import SearchStore
-from mnaslat.search.table_accuracy import TableAccuracy
 from mnaslat.space import SearchSpace
 
 _PHONE = "pixel4-cpu1-fp32"  # of the predictor, which is compiled for the space

@@ -30,14 +30,14 @@ from _trials import code_digest
 
 from mnaslat.architecture import Architecture
 from mnaslat.cli.setup import calibration_networks, measure_networks, profile_space, read_table
-from mnaslat.data.table import LatencyTable
+from mnaslat.data.latency_table import LatencyTable
 from mnaslat.data.workspace import Workspace
 from mnaslat.predictors import CalibratedPredictor, TablePredictor
 from mnaslat.predictors.base import Floats
-from mnaslat.profiling.host import HostDevice
+from mnaslat.profiling.host.device import HostDevice
 from mnaslat.search.problem import SearchProblem
 from mnaslat.search.reward import RewardSettings
-from mnaslat.search.run import Search
+from mnaslat.search.run.search import Search
 from mnaslat.search.settings import SearchSettings
 from mnaslat.space import SearchSpace, load_space
 

@@ -22,7 +22,7 @@ from _results import Result, write_results
 
 import mnaslat
 from mnaslat.architecture import Architecture
-from mnaslat.data.table import LatencyTable
+from mnaslat.data.latency_table import LatencyTable
 from mnaslat.network import Network, run_graph
 from mnaslat.predictors import (
     CalibratedPredictor,
@@ -31,7 +31,7 @@ from mnaslat.predictors import (
     prediction_errors,
 )
 from mnaslat.predictors.base import Floats
-from mnaslat.profiling.ordering import most_useful_first
+from mnaslat.profiling.layer_order import most_useful_first
 from mnaslat.tflite import random_weights, write_tflite
 
 ROOT = Path(__file__).resolve().parent.parent

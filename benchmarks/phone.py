@@ -21,7 +21,7 @@ from typing import Any
 from _phone import ROOT, phones
 from _results import Result, write_results
 
-from mnaslat.data.store import Store
+from mnaslat.data.measurement_store import Store
 
 KEPT = ROOT / "bench-workspace"
 _SLEEP_MS = 150.0

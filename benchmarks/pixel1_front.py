@@ -25,10 +25,10 @@ from _svg import Point, Stair, front_drawing
 
 from mnaslat.lowering import lower
 from mnaslat.predictors import CostModel
-from mnaslat.search.candidates import Candidate
 from mnaslat.search.problem import SearchProblem
 from mnaslat.search.reward import RewardSettings
-from mnaslat.search.run import Search
+from mnaslat.search.run.candidates import Candidate
+from mnaslat.search.run.search import Search
 from mnaslat.search.settings import SearchSettings
 from mnaslat.space import SearchSpace, Tokens
 from mnaslat.zoo import load_network

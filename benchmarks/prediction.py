@@ -43,7 +43,7 @@ import mnaslat
 from mnaslat.graph import Graph
 from mnaslat.network import Network
 from mnaslat.predictors import CostModel, Errors, Evaluation, HeldOut, evaluate, prediction_errors
-from mnaslat.predictors.shipped import load_pretrained, measured_networks
+from mnaslat.predictors.pretrained.library import load_pretrained, measured_networks
 
 SEEDS = (0, 1, 2)
 _PLANTED = (101, 102, 103)  # other seeds than those of the folds

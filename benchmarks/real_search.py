@@ -28,15 +28,15 @@ from _widths import nearest_not_faster, widths_of
 import mnaslat
 from mnaslat.architecture import Architecture
 from mnaslat.cli.setup import MeasuredNetworks, calibration_networks, measure_networks
-from mnaslat.data.images import load_images
+from mnaslat.data.images.loading import load_images
 from mnaslat.data.workspace import Workspace
 from mnaslat.predictors import CostModel, save_predictor
-from mnaslat.profiling.host import HostDevice
-from mnaslat.search.accuracy import accuracy_source
-from mnaslat.search.proxy import ProxyAccuracy
-from mnaslat.search.rank_correlation import rank_correlation
-from mnaslat.search.result import RESULT_FILE
-from mnaslat.search.training import TrainingSettings, train
+from mnaslat.profiling.host.device import HostDevice
+from mnaslat.search.accuracy.proxy import ProxyAccuracy
+from mnaslat.search.accuracy.rank_correlation import rank_correlation
+from mnaslat.search.accuracy.sources import accuracy_source
+from mnaslat.search.accuracy.training import TrainingSettings, train
+from mnaslat.search.run.result import RESULT_FILE
 from mnaslat.space import SearchSpace
 
 WORKSPACE = Path(__file__).resolve().parents[1] / "bench-workspace" / "real"

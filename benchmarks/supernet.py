@@ -13,12 +13,12 @@ import numpy as np
 from _results import Result, write_results
 
 from mnaslat.architecture import Architecture
-from mnaslat.data.images import load_images
-from mnaslat.search.accuracy import AccuracySource, ChildResult
-from mnaslat.search.proxy import ProxyAccuracy, ProxySettings
-from mnaslat.search.rank_correlation import Agreement, rank_correlation
-from mnaslat.search.supernet import SupernetAccuracy, SupernetSettings
-from mnaslat.search.training import TrainingSettings
+from mnaslat.data.images.loading import load_images
+from mnaslat.search.accuracy.proxy import ProxyAccuracy, ProxySettings
+from mnaslat.search.accuracy.rank_correlation import Agreement, rank_correlation
+from mnaslat.search.accuracy.source import AccuracySource, ChildResult
+from mnaslat.search.accuracy.supernet import SupernetAccuracy, SupernetSettings
+from mnaslat.search.accuracy.training import TrainingSettings
 from mnaslat.space import load_space
 
 SEEDS = (0, 1)

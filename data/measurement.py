@@ -5,7 +5,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -201,3 +201,6 @@ class Measurement:
             return float("inf")
         fastest, second = sorted(self.round_min_ms)[:2]
         return second / fastest - 1.0
+
+
+Subject = Literal["layer", "network"]

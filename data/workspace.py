@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mnaslat.data.locking import exclusive
-from mnaslat.data.store import Store
+from mnaslat.data.file_lock import exclusive
+from mnaslat.data.measurement_store import Store
 from mnaslat.errors import WorkspaceError
 
 DEFAULT = Path("mnaslat-workspace")

@@ -1,8 +1,8 @@
 """Graphs in, milliseconds out; fit, save, load, evaluate."""
 
 from mnaslat.predictors.base import LatencyPredictor, Prediction
-from mnaslat.predictors.calibrated import CalibratedPredictor
-from mnaslat.predictors.cost_model import CostModel
+from mnaslat.predictors.calibration.predictor import CalibratedPredictor
+from mnaslat.predictors.cost_model.model import CostModel
 from mnaslat.predictors.evaluation import (
     Errors,
     Evaluation,
@@ -11,9 +11,7 @@ from mnaslat.predictors.evaluation import (
     prediction_errors,
 )
 from mnaslat.predictors.explanation import Explanation, LayerCost
-from mnaslat.predictors.files import load_predictor, save_predictor
-from mnaslat.predictors.kernel_model import KernelModel
-from mnaslat.predictors.shipped import (
+from mnaslat.predictors.pretrained.library import (
     Pretrained,
     load_pretrained,
     measured_networks,
@@ -21,7 +19,9 @@ from mnaslat.predictors.shipped import (
     pretrained_path,
     pretrained_priors,
 )
-from mnaslat.predictors.table_predictor import TablePredictor
+from mnaslat.predictors.storage.files import load_predictor, save_predictor
+from mnaslat.predictors.table.kernel_model import KernelModel
+from mnaslat.predictors.table.predictor import TablePredictor
 
 __all__ = [
     "CalibratedPredictor",

@@ -5,10 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from mnaslat.data.measurement import Configuration, Round
-from mnaslat.data.store import Subject
+from mnaslat.data.measurement import Configuration, Round, Subject
 from mnaslat.graph import Precision
-from mnaslat.profiling.plan import TimingPlan
+from mnaslat.profiling.timing_plan import TimingPlan
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mnaslat.architecture import Architecture
-from mnaslat.data.measurement import Configuration, Measurement, Round
-from mnaslat.data.store import Store, Subject
+from mnaslat.data.measurement import Configuration, Measurement, Round, Subject
+from mnaslat.data.measurement_store import Store
 from mnaslat.errors import DeviceError
 from mnaslat.graph import Graph
 from mnaslat.profiling.device import Device, Failure, Model, Notice
-from mnaslat.profiling.plan import TimingPlan
+from mnaslat.profiling.timing_plan import TimingPlan
 from mnaslat.tflite import write_tflite
 
 _REMEMBERED = ("max_khz", "sentinel_ms")  # of earlier rounds, for the device

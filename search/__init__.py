@@ -7,56 +7,56 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mnaslat.search.accuracy import AccuracySource as AccuracySource
-    from mnaslat.search.accuracy import ChildResult as ChildResult
-    from mnaslat.search.accuracy import accuracy_source as accuracy_source
-    from mnaslat.search.artifacts import load_winner as load_winner
-    from mnaslat.search.candidates import Candidate as Candidate
-    from mnaslat.search.clock import SearchProgress as SearchProgress
+    from mnaslat.search.accuracy.proxy import ProxyAccuracy as ProxyAccuracy
+    from mnaslat.search.accuracy.proxy import ProxySettings as ProxySettings
+    from mnaslat.search.accuracy.rank_correlation import rank_correlation as rank_correlation
+    from mnaslat.search.accuracy.source import AccuracySource as AccuracySource
+    from mnaslat.search.accuracy.source import ChildResult as ChildResult
+    from mnaslat.search.accuracy.sources import accuracy_source as accuracy_source
+    from mnaslat.search.accuracy.supernet import SupernetAccuracy as SupernetAccuracy
+    from mnaslat.search.accuracy.supernet import SupernetSettings as SupernetSettings
+    from mnaslat.search.accuracy.training import TrainingSettings as TrainingSettings
+    from mnaslat.search.accuracy.training import train as train
     from mnaslat.search.pareto import pareto_front as pareto_front
     from mnaslat.search.problem import Predictor as Predictor
     from mnaslat.search.problem import SearchProblem as SearchProblem
     from mnaslat.search.problem import Validator as Validator
-    from mnaslat.search.proxy import ProxyAccuracy as ProxyAccuracy
-    from mnaslat.search.proxy import ProxySettings as ProxySettings
-    from mnaslat.search.rank_correlation import rank_correlation as rank_correlation
-    from mnaslat.search.result import SearchResult as SearchResult
-    from mnaslat.search.result import Winner as Winner
     from mnaslat.search.reward import RewardSettings as RewardSettings
     from mnaslat.search.reward import mnasnet_reward as mnasnet_reward
-    from mnaslat.search.run import Search as Search
-    from mnaslat.search.searcher import Searcher as Searcher
-    from mnaslat.search.searcher import Seen as Seen
+    from mnaslat.search.run.artifacts import load_winner as load_winner
+    from mnaslat.search.run.candidates import Candidate as Candidate
+    from mnaslat.search.run.progress import SearchProgress as SearchProgress
+    from mnaslat.search.run.result import SearchResult as SearchResult
+    from mnaslat.search.run.result import Winner as Winner
+    from mnaslat.search.run.search import Search as Search
+    from mnaslat.search.searchers.base import Searcher as Searcher
+    from mnaslat.search.searchers.base import Seen as Seen
     from mnaslat.search.settings import SearchSettings as SearchSettings
-    from mnaslat.search.supernet import SupernetAccuracy as SupernetAccuracy
-    from mnaslat.search.supernet import SupernetSettings as SupernetSettings
-    from mnaslat.search.training import TrainingSettings as TrainingSettings
-    from mnaslat.search.training import train as train
 
 _HOMES = {
-    "rank_correlation": "rank_correlation",
-    "train": "training",
-    "TrainingSettings": "training",
-    "ProxySettings": "proxy",
-    "ProxyAccuracy": "proxy",
-    "AccuracySource": "accuracy",
-    "Candidate": "candidates",
-    "ChildResult": "accuracy",
+    "rank_correlation": "accuracy.rank_correlation",
+    "train": "accuracy.training",
+    "TrainingSettings": "accuracy.training",
+    "ProxySettings": "accuracy.proxy",
+    "ProxyAccuracy": "accuracy.proxy",
+    "AccuracySource": "accuracy.source",
+    "Candidate": "run.candidates",
+    "ChildResult": "accuracy.source",
     "Predictor": "problem",
     "RewardSettings": "reward",
-    "Search": "run",
+    "Search": "run.search",
     "SearchProblem": "problem",
-    "SearchProgress": "clock",
-    "SearchResult": "result",
+    "SearchProgress": "run.progress",
+    "SearchResult": "run.result",
     "SearchSettings": "settings",
-    "Searcher": "searcher",
-    "Seen": "searcher",
-    "SupernetAccuracy": "supernet",
-    "SupernetSettings": "supernet",
+    "Searcher": "searchers.base",
+    "Seen": "searchers.base",
+    "SupernetAccuracy": "accuracy.supernet",
+    "SupernetSettings": "accuracy.supernet",
     "Validator": "problem",
-    "Winner": "result",
-    "accuracy_source": "accuracy",
-    "load_winner": "artifacts",
+    "Winner": "run.result",
+    "accuracy_source": "accuracy.sources",
+    "load_winner": "run.artifacts",
     "mnasnet_reward": "reward",
     "pareto_front": "pareto",
 }

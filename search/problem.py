@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnaslat.architecture import Architecture
-from mnaslat.search.accuracy import AccuracySource
+from mnaslat.search.accuracy.source import AccuracySource
 from mnaslat.space import SearchSpace, Tokens
 
 Floats = NDArray[np.float64]

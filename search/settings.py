@@ -4,10 +4,10 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mnaslat.search.latencies import LATENCY_KINDS, LatencyKind
-from mnaslat.search.presets import preset
+from mnaslat.search.controllers.presets import preset
+from mnaslat.search.latency.latencies import LATENCY_KINDS, LatencyKind
 from mnaslat.search.reward import RewardSettings
-from mnaslat.search.searcher import MAKERS
+from mnaslat.search.searchers.registry import MAKERS
 from mnaslat.search.targets import TargetRange, spaced_targets_ms
 from mnaslat.space import SearchSpace, load_space
 

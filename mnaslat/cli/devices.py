@@ -22,7 +22,7 @@ def list_devices(context: typer.Context, json: JsonOption = False) -> None:
     """
     if context.invoked_subcommand is not None:
         return
-    from mnaslat.profiling.devices import find_devices
+    from mnaslat.profiling.registry import find_devices
 
     unseen: list[str] = []
     found = find_devices(unseen.append)
@@ -67,8 +67,8 @@ def clean(
     Example: mnaslat devices clean SERIAL
     """
     from mnaslat.profiling.phone.discovery import connect
-    from mnaslat.profiling.phone.preparing import FOLDER
-    from mnaslat.profiling.phone.preparing import clean as clean_phone
+    from mnaslat.profiling.phone.tool.installation import FOLDER
+    from mnaslat.profiling.phone.tool.installation import clean as clean_phone
 
     removed = clean_phone(connect(serial))
     if json:

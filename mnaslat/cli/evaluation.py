@@ -6,17 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mnaslat.cli.predictors import WholePredictor, judged_errors
 from mnaslat.cli.setup import calibration_graphs, fresh_networks, measure_networks
 from mnaslat.data.workspace import Workspace
 from mnaslat.errors import MnaslatError
 from mnaslat.predictors import prediction_errors
 from mnaslat.predictors.base import Floats
+from mnaslat.predictors.declared_errors import judged_errors
+from mnaslat.predictors.network_predictor import NetworkPredictor
 from mnaslat.space import SearchSpace
 
 if TYPE_CHECKING:
-    from mnaslat.cli.runs import Run
     from mnaslat.profiling.device import Device
+    from mnaslat.search.run.run_folder import Run
 
 FEW_NETWORKS = 5  # fewer say little about a predictor's error
 ELSEWHERE = "measured elsewhere"  # the runtime of a device that only a file of measurements knows
@@ -27,7 +28,7 @@ _N_ROUNDS = 4
 def evaluate_predictor(
     workspace: Workspace,
     device: "Device",
-    predictor: WholePredictor,
+    predictor: NetworkPredictor,
     space: SearchSpace,
     *,
     n_models: int,
@@ -80,12 +81,12 @@ def evaluate_predictor(
     }
 
 
-def measured_elsewhere(predictor: WholePredictor) -> bool:
+def measured_elsewhere(predictor: NetworkPredictor) -> bool:
     """Whether this program has never seen the predictor's device, so that it need not look."""
     return bool(predictor.provenance) or predictor.configuration.runtime == ELSEWHERE
 
 
-def unreachable(predictor: WholePredictor, name: str) -> str:
+def unreachable(predictor: NetworkPredictor, name: str) -> str:
     """What is known of a predictor's errors where its device is not here, and what to do."""
     return (
         f"{name} predicts {predictor.configuration.device}, which cannot be measured from here. "

@@ -13,8 +13,8 @@ from mnaslat.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from mnaslat.cli.predictors import JudgedErrors
     from mnaslat.data.measurement import Configuration
+    from mnaslat.predictors.declared_errors import JudgedErrors
 
 
 def predictors(workspace: WorkspaceOption = DEFAULT_WORKSPACE, json: JsonOption = False) -> None:
@@ -38,8 +38,10 @@ def predictors(workspace: WorkspaceOption = DEFAULT_WORKSPACE, json: JsonOption 
 def _own(workspace: Path) -> list[dict[str, Any]]:
     if not workspace.is_dir():  # none is made only to say that it is empty
         return []
-    from mnaslat.cli.predictors import judged_errors, newest_first, open_predictor
+    from mnaslat.cli.predictors import newest_first
     from mnaslat.errors import PredictorFileError
+    from mnaslat.predictors.declared_errors import judged_errors
+    from mnaslat.predictors.network_predictor import open_predictor
 
     rows = []
     for path in newest_first(open_workspace(workspace)):
@@ -52,8 +54,8 @@ def _own(workspace: Path) -> list[dict[str, Any]]:
 
 
 def _shipped() -> list[dict[str, Any]]:
-    from mnaslat.cli.predictors import JudgedErrors
     from mnaslat.predictors import pretrained
+    from mnaslat.predictors.declared_errors import JudgedErrors
 
     return [
         _row(

@@ -20,9 +20,9 @@ from mnaslat.errors import MnaslatError
 from mnaslat.graph import Graph, Precision
 from mnaslat.predictors import CostModel
 from mnaslat.predictors.base import Network, as_graphs
-from mnaslat.predictors.cost_features import runtime_of
-from mnaslat.predictors.cost_learning import MIN_NETWORKS
-from mnaslat.predictors.shipped import pretrained_priors
+from mnaslat.predictors.cost_model.op_terms import runtime_of
+from mnaslat.predictors.cost_model.training import MIN_NETWORKS
+from mnaslat.predictors.pretrained.library import pretrained_priors
 
 if TYPE_CHECKING:
     from mnaslat.data.workspace import Workspace
@@ -203,7 +203,7 @@ def chosen_priors(text: str, configuration: Configuration) -> tuple[CostModel, .
 
 
 def _prior(name: str) -> CostModel:
-    from mnaslat.cli.predictors import open_predictor
+    from mnaslat.predictors.network_predictor import open_predictor
 
     found = open_predictor(Path(name))
     if not isinstance(found, CostModel):

@@ -21,8 +21,8 @@ from mnaslat.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from mnaslat.cli.predictors import WholePredictor
     from mnaslat.graph import Precision
+    from mnaslat.predictors.network_predictor import NetworkPredictor
 
 _MODEL = (
     "A published network (mnasnet-a1, mobilenet-v2@0.75), comma-separated tokens of the space, or "
@@ -87,10 +87,10 @@ def model(
     from mnaslat.lowering import lower
 
     meaning = on_unknown(unknown)
-    found: WholePredictor | None = None
+    found: NetworkPredictor | None = None
     precision: Precision = "fp32"
     if predictor is not None:
-        from mnaslat.cli.predictors import open_predictor
+        from mnaslat.predictors.network_predictor import open_predictor
 
         found = open_predictor(predictor)
         precision = found.configuration.precision
@@ -161,7 +161,7 @@ def export(
     with usage("--precision"):
         if precision != "fp32":
             raise ValueError(f"Only fp32 can be written now, not {precision!r}.")
-    from mnaslat.search.artifacts import random_network, torch_bytes
+    from mnaslat.search.run.artifacts import random_network, torch_bytes
     from mnaslat.tflite import write_tflite
 
     with usage("MODEL"):

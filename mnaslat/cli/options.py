@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mnaslat.profiling.phone.delegates import DELEGATES
+from mnaslat.profiling.phone.tool.delegates import DELEGATES
 
 if TYPE_CHECKING:
     from mnaslat.architecture import Architecture
@@ -144,9 +144,9 @@ def open_device(
         DeviceError: If it is not there or cannot be used.
     """
     from mnaslat.cli.progress import download_progress, say
-    from mnaslat.profiling import devices
+    from mnaslat.profiling import registry as devices
     from mnaslat.profiling.device import DeviceSettings
-    from mnaslat.profiling.phone.guard import GuardPolicy
+    from mnaslat.profiling.phone.guard.policy import GuardPolicy
 
     with usage("--guard"):
         GuardPolicy.parse(guard)
@@ -177,7 +177,7 @@ def open_device_of(
         DeviceError: If it is not there or cannot be used.
     """
     from mnaslat.errors import ConfigurationMismatch
-    from mnaslat.profiling.devices import known_as
+    from mnaslat.profiling.registry import known_as
 
     known = known_as(name) if name else None
     if known not in (None, configuration.device):

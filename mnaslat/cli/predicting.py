@@ -19,9 +19,9 @@ from mnaslat.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from mnaslat.cli.predictors import WholePredictor
     from mnaslat.predictors import Explanation
     from mnaslat.predictors.base import Network
+    from mnaslat.predictors.network_predictor import NetworkPredictor
 
 OptionalResolution = Annotated[
     int | None,
@@ -65,7 +65,8 @@ def predict(
 
     Example: mnaslat predict mnasnet-a1 mobilenet-v2 --predictor pixel4-cpu1-fp32 --explain
     """
-    from mnaslat.cli.predictors import find_predictor, judged_errors
+    from mnaslat.cli.predictors import find_predictor
+    from mnaslat.predictors.declared_errors import judged_errors
 
     meaning = on_unknown(unknown)
     if output is not None and not explain:
@@ -110,11 +111,11 @@ def predict(
         print(f"Report: {output}")
 
 
-def _row(found: "WholePredictor", text: str, network: "Network", explain: bool) -> dict[str, Any]:
+def _row(found: "NetworkPredictor", text: str, network: "Network", explain: bool) -> dict[str, Any]:
     import numpy as np
 
     from mnaslat.predictors.base import as_graphs, checked_prediction_ms
-    from mnaslat.predictors.operations import unmet_places
+    from mnaslat.predictors.known_operations import unmet_places
 
     (graph,) = as_graphs([network], found.configuration.precision)
     (prediction,) = found.predict_detailed([graph])
@@ -155,7 +156,7 @@ def _few(places: list[str]) -> str:
 
 
 def _write_page(
-    found: "WholePredictor", path: Path, rows: list[dict[str, Any]], output: Path
+    found: "NetworkPredictor", path: Path, rows: list[dict[str, Any]], output: Path
 ) -> None:
     from mnaslat.reports.explanation_page import explanation_page
     from mnaslat.reports.page import write_report

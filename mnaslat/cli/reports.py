@@ -52,9 +52,9 @@ def report(
 
 
 def _page(workspace: "Workspace", source: Path | None, space: str) -> "ReportPage":
-    from mnaslat.cli.predictors import open_predictor
     from mnaslat.cli.runs import find_run
-    from mnaslat.data.table import LatencyTable
+    from mnaslat.data.latency_table import LatencyTable
+    from mnaslat.predictors.network_predictor import open_predictor
     from mnaslat.reports.predictor_page import predictor_page, table_page
     from mnaslat.reports.run_page import run_page
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from mnaslat.units import format_duration, format_ms
 
 if TYPE_CHECKING:
-    from mnaslat.search.records import Validation
-    from mnaslat.search.result import SearchResult, Winner
+    from mnaslat.search.run.records import Validation
+    from mnaslat.search.run.result import SearchResult, Winner
 
 _N_REASONS = 3
 
@@ -23,7 +23,7 @@ def print_result(folder: Path, result: "SearchResult", measured_shares: Sequence
         measured_shares: For each winner the fraction of its prediction that rests on layers that
             were measured.
     """
-    from mnaslat.search.records import validation_errors
+    from mnaslat.search.run.records import validation_errors
 
     shown = ""
     for winner, share in zip(result.winners, measured_shares, strict=True):

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from mnaslat.cli.options import DEFAULT_WORKSPACE, usage
 
 if TYPE_CHECKING:
-    from mnaslat.cli.predictors import WholePredictor
-    from mnaslat.cli.runs import Run
+    from mnaslat.predictors.network_predictor import NetworkPredictor
+    from mnaslat.search.run.run_folder import Run
     from mnaslat.search.settings import SearchSettings
     from mnaslat.space import SearchSpace
 
@@ -25,8 +25,8 @@ def check_options(target_ms: str, reward: str, searcher: str, preset: str, laten
     Raises:
         typer.BadParameter: If an option is wrong, or two do not go together; names the option.
     """
-    from mnaslat.search.latencies import LATENCY_KINDS
-    from mnaslat.search.presets import preset as known_preset
+    from mnaslat.search.controllers.presets import preset as known_preset
+    from mnaslat.search.latency.latencies import LATENCY_KINDS
     from mnaslat.search.settings import SEARCHERS
 
     with usage("--reward"):
@@ -94,7 +94,7 @@ def settings_of(
     predictor: Path, request: Mapping[str, Any], searched: "SearchSpace"
 ) -> "SearchSettings":
     """The settings of a new search with a predictor file."""
-    from mnaslat.cli.predictors import open_predictor
+    from mnaslat.predictors.network_predictor import open_predictor
     from mnaslat.search.reward import RewardSettings
     from mnaslat.search.settings import SearchSettings
 
@@ -146,7 +146,7 @@ def command_of(run: "Run") -> str:
 
 
 def _default_target_ms(
-    predictor: "WholePredictor", name: str, searched: "SearchSpace", request: Mapping[str, Any]
+    predictor: "NetworkPredictor", name: str, searched: "SearchSpace", request: Mapping[str, Any]
 ) -> float:
     """What MnasNet-A1 takes, or in a space of other latencies half of its networks."""
     from dataclasses import replace
@@ -155,7 +155,7 @@ def _default_target_ms(
 
     from mnaslat import zoo
     from mnaslat.cli.progress import say
-    from mnaslat.search.latencies import Latencies
+    from mnaslat.search.latency.latencies import Latencies
     from mnaslat.units import format_ms
 
     reference = replace(

@@ -13,14 +13,14 @@ from mnaslat.errors import DeviceError, MnaslatError
 if TYPE_CHECKING:
     from mnaslat.architecture import Architecture
     from mnaslat.cli.progress import Update
-    from mnaslat.cli.runs import Run
     from mnaslat.data.measurement import Configuration
     from mnaslat.data.workspace import Workspace
     from mnaslat.graph import Precision
     from mnaslat.predictors.base import Floats
     from mnaslat.profiling.device import Device
-    from mnaslat.search.accuracy import AccuracySource
-    from mnaslat.search.result import SearchResult
+    from mnaslat.search.accuracy.source import AccuracySource
+    from mnaslat.search.run.result import SearchResult
+    from mnaslat.search.run.run_folder import Run
     from mnaslat.space import SearchSpace
 
 
@@ -67,7 +67,8 @@ def open_accuracies(
     import torch
 
     from mnaslat.cli.progress import progress
-    from mnaslat.search.accuracy import ClosableSource, accuracy_source
+    from mnaslat.search.accuracy.source import ClosableSource
+    from mnaslat.search.accuracy.sources import accuracy_source
 
     # The controller and the supernet's children are small: a second thread costs more than it
     # brings, and on a busy computer many times more. It also keeps the device's other core free.
@@ -107,9 +108,9 @@ def run_search(
     from mnaslat.cli.progress import progress, say
     from mnaslat.cli.search_output import validation_lines
     from mnaslat.cli.search_request import command_of
-    from mnaslat.search.clock import SearchProgress
     from mnaslat.search.problem import SearchProblem
-    from mnaslat.search.run import Search
+    from mnaslat.search.run.progress import SearchProgress
+    from mnaslat.search.run.search import Search
 
     request, source = run.request, accuracies.source
     validator = None

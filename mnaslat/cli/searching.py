@@ -118,7 +118,7 @@ def search(
         settings_of,
     )
     from mnaslat.cli.search_running import Reach, open_accuracies, predictor_path, run_search
-    from mnaslat.profiling.devices import known_as
+    from mnaslat.profiling.registry import known_as
 
     searched = open_space(space, width, resolution, classes)
     check_options(target_ms, reward, searcher, preset, latency)

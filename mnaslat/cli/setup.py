@@ -9,20 +9,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mnaslat.architecture import Architecture
-from mnaslat.cli.predictors import WholePredictor, store_predictor
+from mnaslat.cli.predictors import store_predictor
 from mnaslat.cli.progress import progress, say, silence
+from mnaslat.data.latency_table import LatencyTable
 from mnaslat.data.measurement import Configuration
-from mnaslat.data.store import Store
-from mnaslat.data.table import LatencyTable
+from mnaslat.data.measurement_store import Store
 from mnaslat.data.workspace import Workspace
 from mnaslat.errors import ConfigurationMismatch, DeviceError, MnaslatError
 from mnaslat.graph import Graph, Precision
 from mnaslat.lowering import lower
 from mnaslat.predictors import CalibratedPredictor, TablePredictor
-from mnaslat.predictors.kernel_model import MIN_LAYERS
-from mnaslat.profiling.ordering import most_useful_first
-from mnaslat.profiling.plan import TimingPlan
+from mnaslat.predictors.network_predictor import NetworkPredictor
+from mnaslat.predictors.table.kernel_model import MIN_LAYERS
+from mnaslat.profiling.layer_order import most_useful_first
 from mnaslat.profiling.sweep import Job, Progress, SweepResult, sweep
+from mnaslat.profiling.timing_plan import TimingPlan
 from mnaslat.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -220,7 +221,7 @@ def make_quick_predictor(
     )
 
 
-def calibration_graphs(predictor: WholePredictor) -> set[str]:
+def calibration_graphs(predictor: NetworkPredictor) -> set[str]:
     """Signatures of the networks that a predictor was calibrated on."""
     return {graph.signature for graph in predictor.networks}
 

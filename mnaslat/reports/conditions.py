@@ -12,8 +12,8 @@ from dataclasses import replace
 from statistics import median
 
 from mnaslat.data.measurement import Configuration
-from mnaslat.data.store import Event, Store
-from mnaslat.profiling.phone.guard import GuardPolicy
+from mnaslat.data.measurement_store import Event, Store
+from mnaslat.profiling.phone.guard.policy import GuardPolicy
 from mnaslat.reports.format import format_time, local_time
 from mnaslat.reports.page_data import ConditionPoint, ConditionsSection, JournalEntry
 

@@ -7,12 +7,12 @@ from mnaslat.reports.page_data import ExplainedLayer, ExplainedNetwork, ReportPa
 from mnaslat.reports.predictor_page import configuration_facts, made_facts
 
 if TYPE_CHECKING:
-    from mnaslat.cli.predictors import WholePredictor
     from mnaslat.predictors import Explanation, LayerCost
+    from mnaslat.predictors.network_predictor import NetworkPredictor
 
 
 def explanation_page(
-    predictor: "WholePredictor", name: str, explained: "Sequence[tuple[str, Explanation]]"
+    predictor: "NetworkPredictor", name: str, explained: "Sequence[tuple[str, Explanation]]"
 ) -> ReportPage:
     """The page of predictions by one predictor, each with the network's name."""
     return ReportPage(

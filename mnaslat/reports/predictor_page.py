@@ -4,12 +4,12 @@ import time
 from collections.abc import Mapping
 
 import mnaslat
-from mnaslat.cli.predictors import WholePredictor
+from mnaslat.data.latency_table import LatencyTable, Row
 from mnaslat.data.measurement import Configuration
-from mnaslat.data.table import LatencyTable, Row
 from mnaslat.graph import Graph
 from mnaslat.predictors import CalibratedPredictor, TablePredictor
-from mnaslat.profiling.plan import TimingPlan
+from mnaslat.predictors.network_predictor import NetworkPredictor
+from mnaslat.profiling.timing_plan import TimingPlan
 from mnaslat.reports.page_data import LatencyPoint, ReportPage, TableRow, TableSection
 from mnaslat.space import load_space, space_names
 
@@ -28,7 +28,7 @@ def table_page(table: LatencyTable, name: str) -> ReportPage:
     )
 
 
-def predictor_page(predictor: WholePredictor, name: str) -> ReportPage:
+def predictor_page(predictor: NetworkPredictor, name: str) -> ReportPage:
     """The page of a predictor: its held-out error and its table."""
     table = table_of(predictor)
     headline = [] if table is None else [_table_sentence(table)]
@@ -52,13 +52,13 @@ def predictor_page(predictor: WholePredictor, name: str) -> ReportPage:
     )
 
 
-def table_of(predictor: WholePredictor) -> LatencyTable | None:
+def table_of(predictor: NetworkPredictor) -> LatencyTable | None:
     """The latency table that a predictor rests on, if it rests on one."""
     base = predictor.base if isinstance(predictor, CalibratedPredictor) else None
     return base.measured if isinstance(base, TablePredictor) else None
 
 
-def predictor_facts(predictor: WholePredictor) -> tuple[tuple[str, str], ...]:
+def predictor_facts(predictor: NetworkPredictor) -> tuple[tuple[str, str], ...]:
     """What the prediction is made of, as rows for the page."""
     if isinstance(predictor, CalibratedPredictor):
         return (("Correction", str(predictor.correction)),)
@@ -70,7 +70,7 @@ def predictor_facts(predictor: WholePredictor) -> tuple[tuple[str, str], ...]:
     )
 
 
-def calibration_points(predictor: WholePredictor) -> tuple[LatencyPoint, ...]:
+def calibration_points(predictor: NetworkPredictor) -> tuple[LatencyPoint, ...]:
     """The calibration networks, each predicted by a fit that left it out."""
     return tuple(
         LatencyPoint(

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from mnaslat.cli.runs import Run
 from mnaslat.reports.page_data import (
     Front,
     FrontPoint,
@@ -22,10 +21,11 @@ from mnaslat.reports.predictor_page import (
     table_section,
     table_warnings,
 )
-from mnaslat.search.candidates import Candidate, front_of
-from mnaslat.search.records import RoundRecord, Validation, validation_errors
-from mnaslat.search.result import Winner as FoundWinner
-from mnaslat.search.summary import winners_of
+from mnaslat.search.run.candidates import Candidate, front_of
+from mnaslat.search.run.records import RoundRecord, Validation, validation_errors
+from mnaslat.search.run.result import Winner as FoundWinner
+from mnaslat.search.run.run_folder import Run
+from mnaslat.search.run.summary import winners_of
 from mnaslat.units import format_ms
 
 _MAX_POINTS = 3000  # of the chart; a search may have evaluated many more

@@ -3,20 +3,20 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 
-from mnaslat.data.cache import user_cache_folder
-from mnaslat.data.locking import exclusive
-from mnaslat.data.measurement import Configuration, Round
-from mnaslat.data.store import Subject
+from mnaslat.data.file_lock import exclusive
+from mnaslat.data.measurement import Configuration, Round, Subject
+from mnaslat.data.user_cache import user_cache_folder
 from mnaslat.errors import MnaslatError, WorkspaceBusy
 from mnaslat.graph import Precision
 from mnaslat.profiling.device import Failure, Model, Notice
-from mnaslat.profiling.phone.binary import Binary
-from mnaslat.profiling.phone.conditions import khz_by_core
-from mnaslat.profiling.phone.connection import Connection
-from mnaslat.profiling.phone.description import Description
-from mnaslat.profiling.phone.guard import Guard, GuardPolicy, Sentinel
-from mnaslat.profiling.phone.measuring import Measuring
-from mnaslat.profiling.plan import TimingPlan
+from mnaslat.profiling.phone.adb.conditions import khz_by_core
+from mnaslat.profiling.phone.adb.connection import Connection
+from mnaslat.profiling.phone.adb.description import Description
+from mnaslat.profiling.phone.guard.guard import Guard, Sentinel
+from mnaslat.profiling.phone.guard.policy import GuardPolicy
+from mnaslat.profiling.phone.measurement_loop import Measuring
+from mnaslat.profiling.phone.tool.binary import Binary
+from mnaslat.profiling.timing_plan import TimingPlan
 
 _TOOL_MS = 1e-3  # the tool counts whole microseconds
 

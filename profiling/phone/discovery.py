@@ -5,14 +5,15 @@ from contextlib import suppress
 
 from mnaslat.errors import DeviceError
 from mnaslat.profiling.device import DeviceSettings, FoundDevice, Trouble
-from mnaslat.profiling.phone.binary import find_binary, has_binary
-from mnaslat.profiling.phone.conditions import Conditions
-from mnaslat.profiling.phone.connection import Attached, Connection, attached
-from mnaslat.profiling.phone.delegates import DELEGATES
-from mnaslat.profiling.phone.description import Description
+from mnaslat.profiling.phone.adb.conditions import Conditions
+from mnaslat.profiling.phone.adb.connection import Attached, Connection, attached
+from mnaslat.profiling.phone.adb.description import Description
+from mnaslat.profiling.phone.adb.queries import conditions_now, describe
 from mnaslat.profiling.phone.device import PhoneDevice, cores_text
-from mnaslat.profiling.phone.guard import Guard, GuardPolicy, advice
-from mnaslat.profiling.phone.questions import conditions_now, describe
+from mnaslat.profiling.phone.guard.guard import Guard, advice
+from mnaslat.profiling.phone.guard.policy import GuardPolicy
+from mnaslat.profiling.phone.tool.binary import find_binary, has_binary
+from mnaslat.profiling.phone.tool.delegates import DELEGATES
 
 _TOOL = "benchmark_model "  # before the hash in a configuration's runtime
 _MIN_SDK = 26  # Android 8: toybox with taskset, timeout, tar and sha256sum

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mnaslat.profiling.phone.connection import Connection, attached
+from mnaslat.profiling.phone.adb.connection import Connection, attached
 from tests.phone.adb_server import AdbServer
 from tests.phone.fixtures import PhoneBox
 from tests.phone.loss import adb_fails

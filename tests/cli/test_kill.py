@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from mnaslat.data.measurement import Configuration
-from mnaslat.data.store import Store, Subject
-from mnaslat.profiling.host import LAYERS, NETWORKS
-from mnaslat.profiling.plan import TimingPlan
+from mnaslat.data.measurement import Configuration, Subject
+from mnaslat.data.measurement_store import Store
+from mnaslat.profiling.host.device import LAYERS, NETWORKS
+from mnaslat.profiling.timing_plan import TimingPlan
 
 N_KILLS = 3
 

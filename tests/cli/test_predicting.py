@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 import mnaslat
-from mnaslat.cli.predictors import predictor_file
 from mnaslat.predictors import CostModel, pretrained, save_predictor
 from tests.command_line import help_of
+from mnaslat.predictors.network_predictor import predictor_file
 from tests.predictors.made_up_networks import made_up_ms, made_up_networks
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from mnaslat.cli.runs import unfinished_run
 from mnaslat.data.workspace import Workspace
-from mnaslat.search.records import Evaluation
-from mnaslat.search.store import SearchStore
+from mnaslat.search.run.records import Evaluation
+from mnaslat.search.run.run_store import SearchStore
 
 
 def _run_folder(folder: Path, **changes: Any) -> Path:

@@ -12,7 +12,7 @@ from typing import Any, get_type_hints
 import pytest
 
 from mnaslat.cli.searching import search
-from mnaslat.search.artifacts import load_winner
+from mnaslat.search.run.artifacts import load_winner
 from mnaslat.search.settings import SEARCHERS
 
 # A phone's predictor that comes with the package: nothing has to be measured.

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mnaslat.cli.predictors import JudgedErrors, judged_errors, store_predictor
+from mnaslat.cli.predictors import store_predictor
 from mnaslat.data.measurement import Configuration
 from mnaslat.data.workspace import Workspace
 from mnaslat.lowering import lower
 from mnaslat.predictors import CostModel, load_predictor, save_predictor
+from mnaslat.predictors.declared_errors import JudgedErrors, judged_errors
 from mnaslat.space import load_space
 from tests.predictors.made_up_networks import made_up_ms
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mnaslat.data.images import PARTS, load_images
+from mnaslat.data.images.image_set import PARTS
+from mnaslat.data.images.loading import load_images
 from mnaslat.errors import ImageSetError
 
 Image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
@@ -47,7 +48,7 @@ def test_large_sets_are_read_when_needed_with_the_same_result(
     image_net: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     in_memory = load_images(f"folder:{image_net}", 8)
-    monkeypatch.setattr("mnaslat.data.image_folder._IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr("mnaslat.data.images.image_folder._IN_MEMORY_BYTES", 0)
     lazy = load_images(f"folder:{image_net}", 8)
     chosen = np.array([3, 1, 2])
     assert np.array_equal(lazy.train.read(chosen), in_memory.train.read(chosen))

@@ -11,14 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from mnaslat.data.image_arrays import (
+from mnaslat.data.images.array_files import (
     FASHION_MNIST_FOLDER,
     bilinear,
     load_digits,
     load_fashion_mnist,
     resized,
 )
-from mnaslat.data.images import PARTS, ArrayPixels, ImageSet, image_set, load_images
+from mnaslat.data.images.image_set import PARTS, ArrayPixels, ImageSet, image_set
+from mnaslat.data.images.loading import load_images
 from mnaslat.errors import ImageSetError
 
 

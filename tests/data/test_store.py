@@ -18,7 +18,7 @@ import pytest
 
 from mnaslat.architecture import Architecture
 from mnaslat.data.measurement import Configuration, Round, Statistics
-from mnaslat.data.store import Store
+from mnaslat.data.measurement_store import Store
 from mnaslat.errors import WorkspaceError
 
 CONFIGURATION = Configuration(device="host", fingerprint="made-up CPU")

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mnaslat.data.latency_table import LatencyTable, Row
 from mnaslat.data.measurement import Configuration, Measurement
-from mnaslat.data.table import LatencyTable, Row
 from mnaslat.errors import PredictorFileError
 
 CONFIGURATION = Configuration(device="host", fingerprint="made-up CPU")

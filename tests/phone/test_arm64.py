@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from mnaslat import write_tflite
 from mnaslat.graph import Graph
 from mnaslat.lowering import lower
-from mnaslat.profiling.phone.output import parse_output
+from mnaslat.profiling.phone.tool.output import parse_output
 from mnaslat.zoo import load_network
 
 pytestmark = pytest.mark.slow

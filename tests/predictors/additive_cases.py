@@ -5,17 +5,17 @@ from dataclasses import replace
 
 import numpy as np
 
+from mnaslat.data.latency_table import LatencyTable, Row
 from mnaslat.data.measurement import Configuration
-from mnaslat.data.table import LatencyTable, Row
 from mnaslat.graph import Graph, Precision
 from mnaslat.lowering import lower
-from mnaslat.predictors.additive import AdditivePredictor
 from mnaslat.predictors.base import Floats, Network, as_graphs
-from mnaslat.predictors.calibrated import CalibratedPredictor
-from mnaslat.predictors.correction import Correction
-from mnaslat.predictors.cost_model import CostModel
-from mnaslat.predictors.space_layers import space_layers
-from mnaslat.predictors.table_predictor import TablePredictor
+from mnaslat.predictors.calibration.correction import Correction
+from mnaslat.predictors.calibration.predictor import CalibratedPredictor
+from mnaslat.predictors.compiled.additive import AdditivePredictor
+from mnaslat.predictors.compiled.space_layers import space_layers
+from mnaslat.predictors.cost_model.model import CostModel
+from mnaslat.predictors.table.predictor import TablePredictor
 from mnaslat.space import Decision, SearchSpace, Tokens
 from mnaslat.space.mnasnet import mnasnet
 

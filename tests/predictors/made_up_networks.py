@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnaslat.graph import Graph
-from mnaslat.predictors.cost_amounts import Amounts
+from mnaslat.predictors.cost_model.term_matrix import Amounts
 
 FAMILIES = ("plain", "separable", "inverted")
 

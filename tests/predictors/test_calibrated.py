@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from mnaslat.architecture import Architecture
+from mnaslat.data.latency_table import LatencyTable, Row
 from mnaslat.data.measurement import Configuration
-from mnaslat.data.table import LatencyTable, Row
 from mnaslat.errors import ConfigurationMismatch
 from mnaslat.graph import Graph
 from mnaslat.lowering import lower
-from mnaslat.predictors.calibrated import CalibratedPredictor
-from mnaslat.predictors.correction import Correction
-from mnaslat.predictors.table_predictor import TablePredictor
+from mnaslat.predictors.calibration.correction import Correction
+from mnaslat.predictors.calibration.predictor import CalibratedPredictor
+from mnaslat.predictors.table.predictor import TablePredictor
 
 CONFIGURATION = Configuration(device="host", fingerprint="made-up CPU")
 MANY = 60

@@ -11,17 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnaslat.architecture import Architecture, Block, Layer
-from mnaslat.data.table import LatencyTable, Row
+from mnaslat.data.latency_table import LatencyTable, Row
 from mnaslat.graph import Graph
 from mnaslat.lowering import lower
-from mnaslat.predictors import compiled as compiled_module
-from mnaslat.predictors import space_layers as layers_module
-from mnaslat.predictors.additive import AdditivePredictor
-from mnaslat.predictors.calibrated import CalibratedPredictor
-from mnaslat.predictors.compiled import CompiledPredictor
-from mnaslat.predictors.correction import Correction
-from mnaslat.predictors.space_layers import MAX_FORMS, space_layers
-from mnaslat.predictors.table_predictor import TablePredictor
+from mnaslat.predictors.calibration.correction import Correction
+from mnaslat.predictors.calibration.predictor import CalibratedPredictor
+from mnaslat.predictors.compiled import compiled_predictor as compiled_module
+from mnaslat.predictors.compiled import space_layers as layers_module
+from mnaslat.predictors.compiled.additive import AdditivePredictor
+from mnaslat.predictors.compiled.compiled_predictor import CompiledPredictor
+from mnaslat.predictors.compiled.space_layers import MAX_FORMS, space_layers
+from mnaslat.predictors.table.predictor import TablePredictor
 from mnaslat.space import Choices, Decision, SearchSpace
 from mnaslat.space.mnasnet import mnasnet
 from tests.predictors.additive_cases import (

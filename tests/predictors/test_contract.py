@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from mnaslat.architecture import Architecture
+from mnaslat.data.latency_table import LatencyTable, Row
 from mnaslat.data.measurement import Configuration
-from mnaslat.data.table import LatencyTable, Row
 from mnaslat.errors import ConfigurationMismatch
 from mnaslat.graph import Graph
 from mnaslat.lowering import lower
 from mnaslat.predictors.base import LatencyPredictor
-from mnaslat.predictors.calibrated import CalibratedPredictor
-from mnaslat.predictors.cost_model import CostModel
-from mnaslat.predictors.table_predictor import TablePredictor
+from mnaslat.predictors.calibration.predictor import CalibratedPredictor
+from mnaslat.predictors.cost_model.model import CostModel
+from mnaslat.predictors.table.predictor import TablePredictor
 
 CONFIGURATION = Configuration(device="host", fingerprint="made-up CPU")
 NETWORKS = [

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mnaslat.graph import Graph
-from mnaslat.predictors.correction import Correction, choose_correction, sizes_mb
+from mnaslat.predictors.calibration.correction import Correction, choose_correction, sizes_mb
 
 
 def _networks(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

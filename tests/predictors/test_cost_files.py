@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mnaslat.data.latency_table import LatencyTable
 from mnaslat.data.measurement import Configuration
-from mnaslat.data.table import LatencyTable
 from mnaslat.errors import PredictorFileError
 from mnaslat.graph import Graph
 from mnaslat.predictors import (
@@ -23,8 +23,8 @@ from mnaslat.predictors import (
     load_predictor,
     save_predictor,
 )
-from mnaslat.predictors.archive import own_hash, pack_arrays, unpack_arrays
-from mnaslat.predictors.files import Predictor
+from mnaslat.predictors.storage.archive import own_hash, pack_arrays, unpack_arrays
+from mnaslat.predictors.storage.files import Predictor
 from tests.predictors.made_up_networks import made_up_ms, made_up_networks
 
 CONFIGURATION = Configuration(device="phone", fingerprint="made-up phone")

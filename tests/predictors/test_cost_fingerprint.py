@@ -5,10 +5,11 @@ from typing import get_args
 import pytest
 
 from mnaslat.graph import Graph, Kind, Precision
-from mnaslat.predictors import cost_features, cost_fingerprint
-from mnaslat.predictors.cost_features import Runtime, layer_terms
-from mnaslat.predictors.cost_fingerprint import PROBES, guesses_fingerprint
-from mnaslat.predictors.shipped import measured_networks
+from mnaslat.predictors.cost_model import op_terms as cost_features
+from mnaslat.predictors.cost_model import term_fingerprint as cost_fingerprint
+from mnaslat.predictors.cost_model.op_terms import Runtime, layer_terms
+from mnaslat.predictors.cost_model.term_fingerprint import PROBES, guesses_fingerprint
+from mnaslat.predictors.pretrained.library import measured_networks
 
 
 # Another value makes every file that was ever written unreadable, the shipped ones too: make these

@@ -6,9 +6,9 @@ import pytest
 from mnaslat.graph import Graph
 from mnaslat.lowering import lower
 from mnaslat.predictors.base import Floats
-from mnaslat.predictors.calibrated import CalibratedPredictor
-from mnaslat.predictors.cost_model import CostModel
-from mnaslat.predictors.feature_function import FeatureFunction, NumericalFunction
+from mnaslat.predictors.calibration.predictor import CalibratedPredictor
+from mnaslat.predictors.compiled.feature_function import FeatureFunction, NumericalFunction
+from mnaslat.predictors.cost_model.model import CostModel
 from tests.predictors.additive_cases import (
     CORRECTIONS,
     Curved,

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from mnaslat.predictors.cost_intervals import IntervalScores
+from mnaslat.predictors.cost_model.intervals import IntervalScores
 
 USUAL, NOVEL = 0.01, 0.04
 

@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mnaslat.data.latency_table import LatencyTable, Row
 from mnaslat.data.measurement import Configuration
-from mnaslat.data.table import LatencyTable, Row
 from mnaslat.errors import ConfigurationMismatch
 from mnaslat.graph import Graph
-from mnaslat.predictors.calibrated import CalibratedPredictor
-from mnaslat.predictors.cost_learning import clearly_worse
-from mnaslat.predictors.cost_model import CostModel
-from mnaslat.predictors.shipped import pretrained_priors
-from mnaslat.predictors.table_predictor import TablePredictor
+from mnaslat.predictors.calibration.predictor import CalibratedPredictor
+from mnaslat.predictors.cost_model.model import CostModel
+from mnaslat.predictors.cost_model.training import clearly_worse
+from mnaslat.predictors.pretrained.library import pretrained_priors
+from mnaslat.predictors.table.predictor import TablePredictor
 from mnaslat.zoo import load_network
 from tests.predictors.made_up_networks import made_up_ms, made_up_networks
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from mnaslat.lowering import lower
-from mnaslat.predictors.additive import AdditivePredictor
 from mnaslat.predictors.base import Floats
-from mnaslat.predictors.calibrated import CalibratedPredictor
-from mnaslat.predictors.differentiable import ExpectedLatency
+from mnaslat.predictors.calibration.predictor import CalibratedPredictor
+from mnaslat.predictors.compiled.additive import AdditivePredictor
+from mnaslat.predictors.compiled.expected_latency import ExpectedLatency
 from mnaslat.space.mnasnet import mnasnet
 from tests.predictors.additive_cases import (
     CORRECTIONS,

@@ -10,8 +10,8 @@ import pytest
 from sklearn.base import clone, is_regressor
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
 
+from mnaslat.data.latency_table import LatencyTable
 from mnaslat.data.measurement import Configuration
-from mnaslat.data.table import LatencyTable
 from mnaslat.errors import PredictorFileError
 from mnaslat.graph import Graph
 from mnaslat.predictors import CalibratedPredictor, CostModel, KernelModel, TablePredictor

@@ -17,14 +17,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mnaslat.data.latency_table import LatencyTable, Row
 from mnaslat.data.measurement import Configuration
-from mnaslat.data.table import LatencyTable, Row
 from mnaslat.errors import PredictorFileError
 from mnaslat.graph import Graph
-from mnaslat.predictors import archive as archives
-from mnaslat.predictors.calibrated import CalibratedPredictor
-from mnaslat.predictors.files import load_predictor, save_predictor
-from mnaslat.predictors.table_predictor import TablePredictor
+from mnaslat.predictors.calibration.predictor import CalibratedPredictor
+from mnaslat.predictors.storage import archive as archives
+from mnaslat.predictors.storage.files import load_predictor, save_predictor
+from mnaslat.predictors.table.predictor import TablePredictor
 
 CONFIGURATION = Configuration(device="host", fingerprint="made-up CPU")
 MEASURED = [Graph.parse(f"fp32 8x8x8 conv1x1>{8 * n}") for n in range(1, 21)]

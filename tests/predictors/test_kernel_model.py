@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from mnaslat.graph import Graph
-from mnaslat.predictors.kernel_model import KernelModel
+from mnaslat.predictors.table.kernel_model import KernelModel
 
 _N_LEARNT = 200
 

@@ -5,13 +5,13 @@ from typing import get_args
 
 import pytest
 
+from mnaslat.data.latency_table import LatencyTable, Row
 from mnaslat.data.measurement import Configuration
-from mnaslat.data.table import LatencyTable, Row
 from mnaslat.graph import WEIGHTED, Graph, Kind
 from mnaslat.predictors import CostModel, TablePredictor, load_pretrained
-from mnaslat.predictors.cost_features import _ELEMENTWISE, _MOVING, _REDUCING
-from mnaslat.predictors.operations import operations_of, unmet, unmet_places
-from mnaslat.predictors.shipped import measured_networks
+from mnaslat.predictors.cost_model.op_terms import _ELEMENTWISE, _MOVING, _REDUCING
+from mnaslat.predictors.known_operations import operations_of, unmet, unmet_places
+from mnaslat.predictors.pretrained.library import measured_networks
 from tests.predictors.made_up_networks import made_up_ms, made_up_networks
 
 MET = operations_of([Graph.parse("fp32 8x8x3 pad+1 conv3x3+0>8 | hard_swish | global_pool")])

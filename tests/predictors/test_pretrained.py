@@ -21,8 +21,8 @@ from mnaslat.predictors import (
     pretrained,
     pretrained_path,
     pretrained_priors,
-    shipped,
 )
+from mnaslat.predictors.pretrained import library as shipped
 from mnaslat.zoo import load_network
 
 ROOT = Path(__file__).resolve().parents[2]

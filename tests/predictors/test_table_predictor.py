@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from mnaslat.architecture import Architecture
+from mnaslat.data.latency_table import LatencyTable, Row
 from mnaslat.data.measurement import Configuration
-from mnaslat.data.table import LatencyTable, Row
 from mnaslat.errors import ConfigurationMismatch
 from mnaslat.graph import Graph
 from mnaslat.lowering import lower
-from mnaslat.predictors.kernel_model import KernelModel
-from mnaslat.predictors.table_predictor import TablePredictor
+from mnaslat.predictors.table.kernel_model import KernelModel
+from mnaslat.predictors.table.predictor import TablePredictor
 
 CONFIGURATION = Configuration(device="host", fingerprint="made-up CPU")
 NETWORK = Architecture.from_blocks(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from xgboost import XGBRegressor
 
-from mnaslat.predictors.trees import Trees
+from mnaslat.predictors.table.boosted_trees import Trees
 
 SETTINGS = {"n_estimators": 30, "max_depth": 4, "learning_rate": 0.1, "min_child_weight": 1}
 

@@ -19,8 +19,8 @@ from mnaslat.data.measurement import Round
 from mnaslat.errors import DeviceError
 from mnaslat.graph import Graph
 from mnaslat.profiling.device import Failure, Model
-from mnaslat.profiling.host import HostDevice
-from mnaslat.profiling.plan import TimingPlan
+from mnaslat.profiling.host.device import HostDevice
+from mnaslat.profiling.timing_plan import TimingPlan
 from mnaslat.tflite import write_tflite
 
 TINY = TimingPlan(round_ms=1.0, min_runs=3, warmup_ms=0.0, timeout_s=60.0)
@@ -385,7 +385,7 @@ def test_no_models_start_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_worker_ends_when_its_input_ends() -> None:
     settings = json.dumps({"threads": 1, "cores": []})
-    command = [sys.executable, "-m", "mnaslat.profiling.worker", settings]
+    command = [sys.executable, "-m", "mnaslat.profiling.host.worker", settings]
     environment = {**os.environ, "PYTHONSAFEPATH": "1"}
     ended = subprocess.run(command, input=b"", capture_output=True, env=environment, timeout=60)
     assert (ended.returncode, ended.stdout) == (0, b"ready\n")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnaslat.graph import Graph
-from mnaslat.profiling.ordering import most_useful_first
+from mnaslat.profiling.layer_order import most_useful_first
 
 _OPS = ("conv1x1", "conv3x3", "conv3x3/2", "conv5x5")
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from mnaslat.profiling.host import LAYERS, NETWORKS
-from mnaslat.profiling.plan import TimingPlan
+from mnaslat.profiling.host.device import LAYERS, NETWORKS
+from mnaslat.profiling.timing_plan import TimingPlan
 
 
 @pytest.mark.parametrize(

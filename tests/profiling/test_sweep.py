@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from mnaslat.architecture import Architecture
-from mnaslat.data.measurement import Configuration, Round
-from mnaslat.data.store import Store, Subject
+from mnaslat.data.measurement import Configuration, Round, Subject
+from mnaslat.data.measurement_store import Store
 from mnaslat.errors import DeviceError
 from mnaslat.graph import Graph, Precision
 from mnaslat.lowering import lower
 from mnaslat.profiling.device import Device, Failure, Model, Notice
-from mnaslat.profiling.plan import TimingPlan
 from mnaslat.profiling.sweep import Job, Progress, SweepResult, sweep
+from mnaslat.profiling.timing_plan import TimingPlan
 
 PLAN = TimingPlan(round_ms=100.0, n_rounds=2, max_rounds=4, agreement=0.02)
 SIGNATURES = tuple(f"fp32 8x8x8 conv1x1>{filters}:relu" for filters in range(8, 16))

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mnaslat.data.latency_table import LatencyTable, Row
 from mnaslat.data.measurement import Configuration, Round
-from mnaslat.data.store import Store
-from mnaslat.data.table import LatencyTable, Row
+from mnaslat.data.measurement_store import Store
 from mnaslat.reports.conditions import conditions_section
 from mnaslat.reports.format import format_time
 from mnaslat.reports.page_data import ConditionsSection

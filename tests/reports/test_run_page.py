@@ -4,18 +4,19 @@ from pathlib import Path
 
 import pytest
 
-from mnaslat.cli.runs import Run
 from mnaslat.cli.search_output import print_result, validation_lines
 from mnaslat.predictors import load_pretrained, save_predictor
 from mnaslat.reports.charts import drift_chart, reward_chart
 from mnaslat.reports.page_data import ReportPage, RewardPoint
 from mnaslat.reports.run_page import run_page
-from mnaslat.search.candidates import Candidate
-from mnaslat.search.records import Evaluation, RoundRecord, Validation, tokens_row
-from mnaslat.search.result import SearchResult, Winner
 from mnaslat.search.reward import RewardSettings
+from mnaslat.search.run.candidates import Candidate
+from mnaslat.search.run.records import Evaluation, RoundRecord, Validation
+from mnaslat.search.run.result import SearchResult, Winner
+from mnaslat.search.run.run_folder import Run
+from mnaslat.search.run.run_store import SearchStore
 from mnaslat.search.settings import SearchSettings
-from mnaslat.search.store import SearchStore
+from mnaslat.search.tokens import tokens_row
 from mnaslat.space import load_space
 
 SPACE = load_space("mnasnet", resolution=32, n_classes=10)

@@ -9,12 +9,9 @@ import numpy as np
 import pytest
 
 from mnaslat.errors import SearchError
-from mnaslat.search.accuracy import (
-    ChildResult,
-    FunctionAccuracy,
-    accuracy_source,
-    checked_accuracy,
-)
+from mnaslat.search.accuracy.source import ChildResult, checked_accuracy
+from mnaslat.search.accuracy.sources import accuracy_source
+from mnaslat.search.accuracy.user_function import FunctionAccuracy
 from mnaslat.space import load_space
 
 SPACE = load_space("mnasnet", resolution=32, n_classes=10)

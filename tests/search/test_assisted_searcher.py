@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mnaslat.search.assisted_searcher import AssistedSearcher, AssistedSettings
-from mnaslat.search.baselines import RandomSearcher
-from mnaslat.search.history import rewards_of
-from mnaslat.search.ppo_searcher import PPOSearcher
 from mnaslat.search.reward import RewardSettings
-from mnaslat.search.searcher import Searcher, Seen
+from mnaslat.search.run.history import rewards_of
+from mnaslat.search.searchers.base import Searcher, Seen
+from mnaslat.search.searchers.ppo import PPOSearcher
+from mnaslat.search.searchers.random import RandomSearcher
+from mnaslat.search.searchers.surrogate_ppo import AssistedSearcher, AssistedSettings
 from mnaslat.search.settings import SearchSettings
 from mnaslat.space import Tokens
 from tests.search.toy_runs import SPACE, toy_accuracy, toy_ms
@@ -179,7 +179,7 @@ def test_wrong_settings_are_refused() -> None:
 
 
 def test_it_is_what_a_search_uses_by_default() -> None:
-    from mnaslat.search.searcher import new_searcher
+    from mnaslat.search.searchers.registry import new_searcher
 
     default = SearchSettings(reward=HARD)
     assert isinstance(new_searcher(SPACE.n_choices, default), AssistedSearcher)

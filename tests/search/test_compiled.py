@@ -12,12 +12,12 @@ from mnaslat.architecture import Architecture
 from mnaslat.data.measurement import Configuration
 from mnaslat.graph import Graph
 from mnaslat.lowering import lower
-from mnaslat.predictors.additive import AdditivePredictor
+from mnaslat.predictors.compiled.additive import AdditivePredictor
 from mnaslat.search.problem import Predictor, SearchProblem
-from mnaslat.search.records import tokens_row
 from mnaslat.search.reward import RewardSettings
-from mnaslat.search.run import Search
-from mnaslat.search.store import SearchStore
+from mnaslat.search.run.run_store import SearchStore
+from mnaslat.search.run.search import Search
+from mnaslat.search.tokens import tokens_row
 from tests.search.toy_runs import SPACE, TOY, ToyAccuracy
 
 SETTINGS = replace(TOY, reward=RewardSettings.hard(7.0), n_samples=80, validate_top=3)

@@ -8,10 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mnaslat.search.controller import Controller
-from mnaslat.search.controller_settings import RecurrentSettings
-from mnaslat.search.recurrent_controller import RecurrentController
-from mnaslat.search.table_controller import TableController
+from mnaslat.search.controllers.base import Controller
+from mnaslat.search.controllers.independent import TableController
+from mnaslat.search.controllers.lstm import RecurrentController
+from mnaslat.search.controllers.settings import RecurrentSettings
 
 N_CHOICES = [4, 2, 3, 1, 3]
 MIDDLE = torch.tensor([0.5])

@@ -14,11 +14,11 @@ import pytest
 from numpy.typing import NDArray
 
 from mnaslat.architecture import Architecture
-from mnaslat.search.accuracy import ChildResult
+from mnaslat.search.accuracy.source import ChildResult
 from mnaslat.search.problem import SearchProblem
-from mnaslat.search.result import SearchResult
 from mnaslat.search.reward import RewardSettings
-from mnaslat.search.run import Search
+from mnaslat.search.run.result import SearchResult
+from mnaslat.search.run.search import Search
 from mnaslat.search.settings import SearchSettings
 from mnaslat.space import Tokens, load_space
 

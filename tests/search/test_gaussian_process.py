@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mnaslat.search.gaussian_process import GaussianProcess
+from mnaslat.search.searchers.gaussian_process import GaussianProcess
 
 N_CHOICES = torch.tensor([3, 2, 4, 3, 2])
 

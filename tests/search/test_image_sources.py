@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from mnaslat.errors import ImageSetError, SearchError
-from mnaslat.search.image_sources import image_source
-from mnaslat.search.proxy import ProxyAccuracy
-from mnaslat.search.supernet import SupernetAccuracy
+from mnaslat.search.accuracy.image_trained import image_source
+from mnaslat.search.accuracy.proxy import ProxyAccuracy
+from mnaslat.search.accuracy.supernet import SupernetAccuracy
 from tests.search.tiny_networks import tiny_space
 
 

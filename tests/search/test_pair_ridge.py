@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnaslat.search.pair_ridge import PairRidge, n_pair_features, one_hot
+from mnaslat.search.accuracy.pairwise_ridge import PairRidge, n_pair_features, one_hot
 
 N_CHOICES = np.array([2, 3, 2])
 

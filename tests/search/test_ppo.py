@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as stn
 
-from mnaslat.search import ppo
-from mnaslat.search.controller import Controller
-from mnaslat.search.controller_settings import PPOSettings, RecurrentSettings
-from mnaslat.search.ppo_searcher import new_controller
-from mnaslat.search.presets import PRESETS, preset
+from mnaslat.search.controllers import ppo
+from mnaslat.search.controllers.base import Controller
+from mnaslat.search.controllers.presets import PRESETS, preset
+from mnaslat.search.controllers.settings import PPOSettings, RecurrentSettings
+from mnaslat.search.searchers.ppo import new_controller
 
 N_CHOICES = np.array([4, 2, 3, 1, 3])
 SMALL = RecurrentSettings(n_units=8, n_embedding=6, init_range=0.5)

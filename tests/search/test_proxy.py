@@ -15,12 +15,17 @@ import numpy as np
 import pytest
 
 from mnaslat.architecture import Architecture
-from mnaslat.data.images import load_images
+from mnaslat.data.images.loading import load_images
 from mnaslat.errors import ImageSetError, SearchError
-from mnaslat.search import proxy_worker
-from mnaslat.search.accuracy import ChildResult, ClosableSource
-from mnaslat.search.proxy import ProxyAccuracy, ProxySettings, child_seed, default_n_workers
-from mnaslat.search.training import TrainingSettings, train
+from mnaslat.search.accuracy import proxy_worker
+from mnaslat.search.accuracy.proxy import (
+    ProxyAccuracy,
+    ProxySettings,
+    child_seed,
+    default_n_workers,
+)
+from mnaslat.search.accuracy.source import ChildResult, ClosableSource
+from mnaslat.search.accuracy.training import TrainingSettings, train
 from tests.search.tiny_networks import RESOLUTION, tiny_network
 from tests.search.toy_runs import ToyAccuracy
 

@@ -7,8 +7,8 @@ import pytest
 
 from mnaslat.architecture import Architecture
 from mnaslat.errors import SearchError
-from mnaslat.search.accuracy import ChildResult
-from mnaslat.search.rank_correlation import rank_correlation
+from mnaslat.search.accuracy.rank_correlation import rank_correlation
+from mnaslat.search.accuracy.source import ChildResult
 from tests.search.tiny_networks import tiny_network
 
 NETWORKS = [tiny_network(filters=8 * number) for number in range(1, 6)]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mnaslat.search.residual import Residual
+from mnaslat.search.latency.choice_residual import Residual
 from mnaslat.space import Tokens
 
 N_CHOICES = np.array([3, 2, 4, 2, 3])

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from mnaslat.errors import SearchError
-from mnaslat.search import run as run_module
-from mnaslat.search import store as store_module
-from mnaslat.search.result import SearchResult
 from mnaslat.search.reward import RewardSettings
-from mnaslat.search.run import Search
+from mnaslat.search.run import run_store as store_module
+from mnaslat.search.run import search as run_module
+from mnaslat.search.run.result import SearchResult
+from mnaslat.search.run.search import Search
 from mnaslat.search.settings import SEARCHERS, SearchSettings
 from tests.search.toy_runs import TOY, ToyAccuracy, ToyValidator, contents, toy_problem
 

@@ -21,14 +21,14 @@ from numpy.typing import NDArray
 
 from mnaslat.architecture import Architecture
 from mnaslat.errors import SearchError, WorkspaceBusy
-from mnaslat.search.accuracy import ChildResult
-from mnaslat.search.artifacts import load_winner
-from mnaslat.search.clock import SearchProgress
-from mnaslat.search.records import tokens_row
+from mnaslat.search.accuracy.source import ChildResult
 from mnaslat.search.reward import RewardSettings
-from mnaslat.search.run import Search
+from mnaslat.search.run.artifacts import load_winner
+from mnaslat.search.run.progress import SearchProgress
+from mnaslat.search.run.run_store import STORE_VERSION
+from mnaslat.search.run.search import Search
 from mnaslat.search.settings import SEARCHERS, SearchSettings
-from mnaslat.search.store import STORE_VERSION
+from mnaslat.search.tokens import tokens_row
 from mnaslat.space import load_space
 from tests.search.toy_runs import (
     SPACE,

@@ -10,11 +10,12 @@ import torch
 from numpy.typing import NDArray
 
 from mnaslat.errors import SearchError
-from mnaslat.search.baselines import EvolutionSearcher
-from mnaslat.search.history import rewards_of
-from mnaslat.search.ppo_searcher import PPOSearcher
 from mnaslat.search.reward import RewardSettings
-from mnaslat.search.searcher import Searcher, Seen, new_searcher
+from mnaslat.search.run.history import rewards_of
+from mnaslat.search.searchers.base import Searcher, Seen
+from mnaslat.search.searchers.evolution import EvolutionSearcher
+from mnaslat.search.searchers.ppo import PPOSearcher
+from mnaslat.search.searchers.registry import new_searcher
 from mnaslat.search.settings import SEARCHERS, SearchSettings
 from mnaslat.space import Tokens
 

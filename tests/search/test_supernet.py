@@ -9,12 +9,13 @@ import torch
 from numpy.typing import NDArray
 
 from mnaslat.architecture import Architecture
-from mnaslat.data.images import ImageSet, load_images
+from mnaslat.data.images.image_set import ImageSet
+from mnaslat.data.images.loading import load_images
 from mnaslat.errors import SearchError
 from mnaslat.lowering import lower
 from mnaslat.network import run_graph
-from mnaslat.search.banks import WeightBanks, bank_shapes
-from mnaslat.search.supernet import (
+from mnaslat.search.accuracy.shared_weights import WeightBanks, bank_shapes
+from mnaslat.search.accuracy.supernet import (
     SupernetAccuracy,
     SupernetSettings,
     _largest_and_smallest,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnaslat.errors import SearchError
-from mnaslat.search.table_accuracy import AccuracyTable, TableAccuracy
+from mnaslat.search.accuracy.table import AccuracyTable, TableAccuracy
 from mnaslat.space import Tokens, load_space
 
 SPACE = load_space("mnasnet", resolution=32, n_classes=10)

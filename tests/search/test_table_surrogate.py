@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mnaslat.errors import SearchError
-from mnaslat.search.table_surrogate import TableSurrogateAccuracy
+from mnaslat.search.accuracy.table_surrogate import TableSurrogateAccuracy
 from mnaslat.space import Tokens, load_space
 
 SPACE = load_space("accel-nasbench", resolution=32, n_classes=10)

@@ -10,14 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnaslat.errors import SearchError
-from mnaslat.search.latencies import Latencies
-from mnaslat.search.run import Search
-from mnaslat.search.targets import (
-    check_targets,
-    episode_targets_ms,
-    reachable_ms,
-    spaced_targets_ms,
-)
+from mnaslat.search.latency.latencies import Latencies
+from mnaslat.search.latency.reachable import check_targets, reachable_ms
+from mnaslat.search.run.search import Search
+from mnaslat.search.targets import episode_targets_ms, spaced_targets_ms
 from tests.search.toy_runs import SPACE, TOY, ToyPredictor, toy_ms, toy_problem
 
 RANGE = (20.0, 80.0)

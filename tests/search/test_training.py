@@ -13,10 +13,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnaslat.data.images import ImageSet, load_images
+from mnaslat.data.images.image_set import ImageSet
+from mnaslat.data.images.loading import load_images
 from mnaslat.errors import SearchError
 from mnaslat.lowering import lower
-from mnaslat.search.training import (
+from mnaslat.search.accuracy.training import (
     Epoch,
     TrainingSettings,
     _augmented,

@@ -11,19 +11,19 @@ from numpy.typing import NDArray
 
 from mnaslat.architecture import Architecture
 from mnaslat.errors import SearchError
-from mnaslat.search.candidates import (
+from mnaslat.search.latency.choice_residual import Residual
+from mnaslat.search.latency.latencies import Latencies
+from mnaslat.search.latency.reachable import check_targets
+from mnaslat.search.reward import RewardSettings, mnasnet_reward
+from mnaslat.search.run.candidates import (
     Candidate,
     best_unmeasured,
     choose_winner,
     least_certain,
     worth_measuring,
 )
-from mnaslat.search.latencies import Latencies
-from mnaslat.search.records import tokens_row
-from mnaslat.search.residual import Residual
-from mnaslat.search.reward import RewardSettings, mnasnet_reward
-from mnaslat.search.run import Search
-from mnaslat.search.targets import check_targets
+from mnaslat.search.run.search import Search
+from mnaslat.search.tokens import tokens_row
 from mnaslat.space import Tokens
 from tests.search.toy_runs import (
     SPACE,

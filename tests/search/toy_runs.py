@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnaslat.architecture import Architecture
-from mnaslat.search.accuracy import ChildResult
+from mnaslat.search.accuracy.source import ChildResult
 from mnaslat.search.problem import Predictor, SearchProblem
 from mnaslat.search.reward import RewardSettings
+from mnaslat.search.run.run_store import SearchStore
 from mnaslat.search.settings import SearchSettings
-from mnaslat.search.store import SearchStore
 from mnaslat.space import SearchSpace, Tokens, load_space
 
 Floats = NDArray[np.float64]

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnaslat.architecture import Architecture
+from mnaslat.data.latency_table import LatencyTable, Row
 from mnaslat.data.measurement import Configuration
-from mnaslat.data.table import LatencyTable, Row
 from mnaslat.graph import Graph
 from mnaslat.lowering import lower
 from mnaslat.predictors import TablePredictor
-from mnaslat.predictors.space_layers import space_layers
+from mnaslat.predictors.compiled.space_layers import space_layers
 from mnaslat.space import SearchSpace, load_space
 from mnaslat.tflite import random_weights, write_tflite
 from mnaslat.zoo import load_network

@@ -16,7 +16,7 @@ from mnaslat.errors import UnsupportedOperation
 from mnaslat.graph import Graph
 from mnaslat.lowering import lower
 from mnaslat.network import Network, OpWeights, run_graph
-from mnaslat.predictors.kernel_model import KernelModel
+from mnaslat.predictors.table.kernel_model import KernelModel
 from mnaslat.space import load_space
 from mnaslat.tflite import write_tflite
 from mnaslat.torch_import import graph_from_torch

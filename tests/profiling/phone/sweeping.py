@@ -10,16 +10,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mnaslat.data.store import Store
+from mnaslat.data.measurement_store import Store
 from mnaslat.graph import Graph
-from mnaslat.profiling.phone.binary import Binary
-from mnaslat.profiling.phone.connection import Connection
+from mnaslat.profiling.phone.adb.connection import Connection
+from mnaslat.profiling.phone.adb.queries import describe
 from mnaslat.profiling.phone.device import PhoneDevice
-from mnaslat.profiling.phone.guard import GuardPolicy
-from mnaslat.profiling.phone.preparing import FOLDER
-from mnaslat.profiling.phone.questions import describe
-from mnaslat.profiling.plan import TimingPlan
+from mnaslat.profiling.phone.guard.policy import GuardPolicy
+from mnaslat.profiling.phone.tool.binary import Binary
+from mnaslat.profiling.phone.tool.installation import FOLDER
 from mnaslat.profiling.sweep import Job, SweepResult, sweep
+from mnaslat.profiling.timing_plan import TimingPlan
 from mnaslat.tflite import write_tflite
 from tests.phone.adb_server import AdbServer
 from tests.phone.phone import Phone

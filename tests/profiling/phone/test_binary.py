@@ -24,9 +24,9 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 
 from mnaslat.errors import ConfigurationMismatch, DeviceError, MnaslatError
-from mnaslat.profiling.phone.binary import Binary, find_binary
-from mnaslat.profiling.phone.binary_cache import BinaryCache, Record, default_cache_folder
-from mnaslat.profiling.phone.download import DownloadFailed, Patience, download
+from mnaslat.profiling.phone.tool.binary import Binary, find_binary
+from mnaslat.profiling.phone.tool.binary_cache import BinaryCache, Record, default_cache_folder
+from mnaslat.profiling.phone.tool.download import DownloadFailed, Patience, download
 
 ABI = "arm64-v8a"
 QUICK = Patience(timeout_s=5.0, pauses_s=(0.0, 0.0))

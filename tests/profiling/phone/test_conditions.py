@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnaslat.profiling.phone.conditions import CONDITIONS, Conditions, parse_conditions
+from mnaslat.profiling.phone.adb.conditions import CONDITIONS, Conditions, parse_conditions
 
 BATTERY = """\
 Current Battery Service state:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mnaslat.errors import DeviceError, DeviceLost
-from mnaslat.profiling.phone.connection import Connection, attached
+from mnaslat.profiling.phone.adb.connection import Connection, attached
 from tests.phone.fixtures import PhoneBox
 from tests.phone.phone import Phone
 from tests.phone.waiting import wait_until

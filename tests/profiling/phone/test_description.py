@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnaslat.errors import DeviceError
-from mnaslat.profiling.phone.description import (
+from mnaslat.profiling.phone.adb.description import (
     DESCRIBE,
     Cluster,
     Description,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mnaslat.profiling.phone.elf import loader, program_fault
+from mnaslat.profiling.phone.tool.elf import loader, program_fault
 
 ABIS = {"arm64-v8a": (183, 64), "armeabi-v7a": (40, 32), "x86_64": (62, 64), "x86": (3, 32)}
 

@@ -21,8 +21,11 @@ import adbutils
 import pytest
 
 from mnaslat.errors import ConfigurationMismatch, DeviceError
-from mnaslat.profiling.phone import connection, fitness, presence, sitting
-from mnaslat.profiling.phone.preparing import FOLDER
+from mnaslat.profiling.phone import batch as sitting
+from mnaslat.profiling.phone import readiness as fitness
+from mnaslat.profiling.phone import reconnection as presence
+from mnaslat.profiling.phone.adb import connection
+from mnaslat.profiling.phone.tool.installation import FOLDER
 from tests.phone.adb_server import AdbServer
 from tests.phone.fixtures import PhoneBox
 from tests.phone.waiting import wait_until

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnaslat.profiling.phone.conditions import Conditions
-from mnaslat.profiling.phone.guard import Guard, GuardPolicy, Problem, Sentinel, advice
+from mnaslat.profiling.phone.adb.conditions import Conditions
+from mnaslat.profiling.phone.guard.guard import Guard, Problem, Sentinel, advice
+from mnaslat.profiling.phone.guard.policy import GuardPolicy
 
 FINE = Conditions(
     thermal_status=0,

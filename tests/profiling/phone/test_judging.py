@@ -6,10 +6,10 @@ import pytest
 
 from mnaslat.errors import DeviceError
 from mnaslat.profiling.device import Failure
-from mnaslat.profiling.phone.binary import Binary
-from mnaslat.profiling.phone.judging import Judge, ToolBroken
-from mnaslat.profiling.phone.output import BenchmarkOutput
-from mnaslat.profiling.phone.sitting import Clock, Ran
+from mnaslat.profiling.phone.batch import Clock, Ran
+from mnaslat.profiling.phone.run_outcome import Judge, ToolBroken
+from mnaslat.profiling.phone.tool.binary import Binary
+from mnaslat.profiling.phone.tool.output import BenchmarkOutput
 from tests.profiling.phone.test_elf import elf
 from tests.profiling.phone.test_output import NEW  # delegates to XNNPACK
 

@@ -14,17 +14,17 @@ import pytest
 from mnaslat.data.measurement import Round
 from mnaslat.errors import ConfigurationMismatch, DeviceError, DeviceLost, WorkspaceBusy
 from mnaslat.profiling.device import Failure, Model, Notice
-from mnaslat.profiling.phone import measuring
-from mnaslat.profiling.phone.binary import Binary
-from mnaslat.profiling.phone.conditions import Conditions
-from mnaslat.profiling.phone.connection import Connection
-from mnaslat.profiling.phone.description import Cluster, Description
+from mnaslat.profiling.phone import measurement_loop as measuring
+from mnaslat.profiling.phone.adb.conditions import Conditions
+from mnaslat.profiling.phone.adb.connection import Connection
+from mnaslat.profiling.phone.adb.description import Cluster, Description
+from mnaslat.profiling.phone.adb.queries import describe
+from mnaslat.profiling.phone.batch import Clock, NotUnpacked, Ran, Running
 from mnaslat.profiling.phone.device import LAYERS, NETWORKS, PhoneDevice
-from mnaslat.profiling.phone.guard import GuardPolicy
-from mnaslat.profiling.phone.preparing import Installed
-from mnaslat.profiling.phone.questions import describe
-from mnaslat.profiling.phone.sitting import Clock, NotUnpacked, Ran, Running
-from mnaslat.profiling.plan import TimingPlan
+from mnaslat.profiling.phone.guard.policy import GuardPolicy
+from mnaslat.profiling.phone.tool.binary import Binary
+from mnaslat.profiling.phone.tool.installation import Installed
+from mnaslat.profiling.timing_plan import TimingPlan
 from tests.phone.phone import Phone
 from tests.profiling.phone.sweeping import PLAN, made_up_ms, model, signatures
 
@@ -466,7 +466,7 @@ def test_a_phone_that_changed_since_it_was_opened_is_not_measured(
 def test_a_phone_that_is_capped_from_the_beginning_is_waited_for_a_minute(
     phone: Phone, device: PhoneDevice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mnaslat.profiling.phone import fitness
+    from mnaslat.profiling.phone import readiness as fitness
 
     monkeypatch.setattr(fitness, "_CAP_LIFTS_S", 0.3)
     phone.set_benchmark(mode="sleep")
@@ -480,7 +480,7 @@ def test_a_phone_that_is_capped_from_the_beginning_is_waited_for_a_minute(
 def test_a_phone_that_is_hot_and_capped_from_the_beginning_cools_down_first(
     phone: Phone, device: PhoneDevice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mnaslat.profiling.phone import fitness
+    from mnaslat.profiling.phone import readiness as fitness
 
     monkeypatch.setattr(fitness, "_CAP_LIFTS_S", 0.3)
     phone.set_benchmark(mode="sleep")

@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from mnaslat.data.measurement import Statistics
-from mnaslat.profiling.phone.output import (
+from mnaslat.profiling.phone.tool.output import (
     BenchmarkOutput,
     OutputError,
     parse_output,

@@ -10,11 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnaslat.errors import DeviceLost
-from mnaslat.profiling.phone.binary import Binary
-from mnaslat.profiling.phone.conditions import Conditions
-from mnaslat.profiling.phone.connection import Connection
-from mnaslat.profiling.phone.preparing import FOLDER, Installed, install
-from mnaslat.profiling.phone.sitting import (
+from mnaslat.profiling.phone.adb.conditions import Conditions
+from mnaslat.profiling.phone.adb.connection import Connection
+from mnaslat.profiling.phone.batch import (
     Clock,
     NotUnpacked,
     Ran,
@@ -23,6 +21,8 @@ from mnaslat.profiling.phone.sitting import (
     ToolChanged,
     sit,
 )
+from mnaslat.profiling.phone.tool.binary import Binary
+from mnaslat.profiling.phone.tool.installation import FOLDER, Installed, install
 from tests.phone.phone import Phone
 from tests.phone.waiting import wait_until
 from tests.profiling.phone.sweeping import model, signatures

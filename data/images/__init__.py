@@ -1,0 +1,1 @@
+"""Loads images with labels: built-in sets, array files and folders of images."""

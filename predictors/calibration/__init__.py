@@ -1,0 +1,1 @@
+"""Corrects a sum of layers to the latency of whole networks."""

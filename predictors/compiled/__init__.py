@@ -1,0 +1,1 @@
+"""Compiles predictors of a search space for fast and differentiable prediction."""

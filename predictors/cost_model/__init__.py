@@ -1,0 +1,1 @@
+"""Learns the costs of operations from the latencies of whole networks."""

@@ -1,0 +1,59 @@
+"""What is believed about unit costs before anything was measured on a device.
+
+A unit cost is a first guess times ``exp(theta)``. Thetas of like terms go together: theirs is a sum
+of normal deviations of all terms, of all terms that mean the same, of those of a family, of a
+kernel, and of a kernel with its stride. So what a 3x3 convolution teaches also moves the 5x5 one,
+and a term that was never measured has a sensible value.
+
+Other devices narrow this down: the mean is theirs, up to one common factor (how fast a device is);
+the deviations are smaller, and directions in which those devices differ are left free.
+"""
+
+from collections.abc import Hashable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mnaslat.predictors.base import Floats
+from mnaslat.predictors.cost_model.op_terms import Term
+
+if TYPE_CHECKING:
+    from mnaslat.predictors.cost_model.fit import CostFit
+
+# Standard deviations of log unit costs by level, from all terms down to a kernel with its stride.
+_AROUND_GUESSES = (3.0, 0.7, 0.7, 0.4, 0.2)
+_AROUND_DEVICES = (3.0, 0.3, 0.3, 0.2, 0.1)
+
+
+def prior_of(fits: Sequence["CostFit"], terms: Sequence[Term]) -> tuple[Floats, Floats]:
+    """Mean and covariance of the terms' thetas, shapes ``(terms,)`` and ``(terms, terms)``.
+
+    Args:
+        fits: Of other devices; none: the guesses alone.
+        terms: Any, whether the other devices met them or not.
+    """
+    if not fits:
+        return np.zeros(len(terms)), _hierarchy(terms, _AROUND_GUESSES)
+    thetas = np.stack([fit.theta_of(terms) - fit.level for fit in fits])
+    mean = thetas.mean(axis=0)
+    covariance = _hierarchy(terms, _AROUND_DEVICES)
+    if len(fits) > 1:
+        spread = thetas - mean
+        covariance += spread.T @ spread / (len(fits) - 1)
+    return mean, covariance
+
+
+def _hierarchy(terms: Sequence[Term], deviations: Sequence[float]) -> Floats:
+    levels: list[list[Hashable]] = [
+        [() for _ in terms],
+        [term.what for term in terms],
+        [(term.family, term.what) for term in terms],
+        [(term.kernel, term.what) for term in terms],
+        [(term.stride, term.what) for term in terms],
+    ]
+    covariance = np.zeros((len(terms), len(terms)))
+    for keys, deviation in zip(levels, deviations, strict=True):
+        numbers: dict[Hashable, int] = {}
+        group = np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.intp)
+        covariance += deviation**2 * (group[:, None] == group[None, :])
+    return covariance

@@ -1,0 +1,51 @@
+"""All that a fitted ``CostModel`` knows, its priors included; and the same as arrays."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mnaslat.data.measurement import Configuration
+from mnaslat.graph import Graph
+from mnaslat.predictors.cost_model.fit import CostFit
+from mnaslat.predictors.cost_model.intervals import IntervalScores
+from mnaslat.predictors.cost_model.op_terms import Term
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CostState:
+    """What was learned on one device.
+
+    Attributes:
+        configuration: Of the device.
+        fit: Its ``priors`` are those of ``priors``.
+        scores: For intervals.
+        seen: ``digest`` of each network measured.
+        operations: ``operations_of`` the networks measured.
+        priors: States of the models that were its priors.
+    """
+
+    configuration: Configuration
+    fit: CostFit
+    scores: IntervalScores
+    seen: frozenset[str]
+    operations: frozenset[str]
+    priors: "tuple[CostState, ...]" = ()
+
+
+def digest(graph: Graph) -> str:
+    """Short text that is equal for equal networks."""
+    return hashlib.sha256(graph.signature.encode()).hexdigest()[:16]
+
+
+def all_terms(states: Sequence[CostState]) -> dict[Term, None]:
+    """Terms of states and of their priors, each once and in order."""
+    terms: dict[Term, None] = {}
+    for state in states:
+        terms |= all_terms(state.priors)
+        terms |= dict.fromkeys(state.fit.terms)
+    return terms
+
+
+def all_operations(states: Sequence[CostState]) -> frozenset[str]:
+    """Operations of the networks that were measured for states and for their priors."""
+    return frozenset().union(*(each.operations | all_operations(each.priors) for each in states))

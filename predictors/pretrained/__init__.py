@@ -1,0 +1,1 @@
+"""Lists and loads the predictors that come with the package."""

@@ -1,0 +1,1 @@
+"""Saves predictors to files and loads them without running code from them."""

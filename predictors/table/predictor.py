@@ -1,0 +1,238 @@
+"""Sum over the layers of a latency table; what is not in it is estimated, never skipped."""
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from mnaslat.data.latency_table import LatencyTable, Row
+from mnaslat.data.measurement import Configuration
+from mnaslat.graph import Graph
+from mnaslat.predictors.base import (
+    Floats,
+    Network,
+    Prediction,
+    as_graphs,
+    check_coverage,
+    checked_latency_ms,
+)
+from mnaslat.predictors.compiled.additive import AdditivePredictor
+from mnaslat.predictors.estimator import Estimator
+from mnaslat.predictors.explanation import Explanation, LayerCost
+from mnaslat.predictors.known_operations import operations_of, unmet
+from mnaslat.predictors.table.kernel_model import KernelModel
+
+_MIN_JUDGED = 40  # layers of a table, to say how wrong estimates of others are
+
+
+class TablePredictor(AdditivePredictor, Estimator):
+    """Latency of a network as the sum of its layers' latencies.
+
+    A layer that is not in the table is priced by a ``KernelModel`` learned from the table, and
+    ``predict_detailed`` says which share of a prediction was measured. Needs no ``fit``: a table is
+    ready for use. ``fit`` adds layers measured elsewhere.
+
+    Args:
+        table: Measured layers.
+        kernel_model: Fitted; left out, one is fitted to the table when it is first needed.
+    """
+
+    provenance: Mapping[str, Any] = MappingProxyType({})
+    _fitted_table: LatencyTable | None = None
+    _fitted_kernel_model: KernelModel | None = None
+
+    def __init__(self, table: LatencyTable, kernel_model: KernelModel | None = None) -> None:
+        self.table = table
+        self.kernel_model = kernel_model
+
+    def fit(
+        self, graphs: Sequence[Network], latency_ms: Sequence[float] | Floats
+    ) -> "TablePredictor":
+        """Add measured layers to the table given; the kernel model is learned anew from both.
+
+        A layer that stands in the table already gets its new latency.
+
+        Args:
+            graphs: Of a single layer each.
+            latency_ms: Shape ``(n,)``, all positive.
+
+        Raises:
+            ValueError: If a graph has several layers, or a latency is not positive.
+            ConfigurationMismatch: If a graph has another precision than the table.
+        """
+        measured_ms = checked_latency_ms(latency_ms, len(graphs), "A table")
+        layers = as_graphs(graphs, self.configuration.precision)
+        for index, layer in enumerate(layers):
+            if len(layer.layers) != 1:
+                raise ValueError(
+                    f"A table holds single layers, but the graph at {index} has "
+                    f"{len(layer.layers)}. Learn from whole networks with CalibratedPredictor or "
+                    "CostModel."
+                )
+        rows = {
+            layer.signature: Row(float(each))
+            for layer, each in zip(layers, measured_ms, strict=True)
+        }
+        self._fitted_table = LatencyTable(self.configuration, {**self.table.rows, **rows})
+        self._fitted_kernel_model = None
+        self._estimated.clear()
+        self.__dict__.pop("_estimate_errors", None)
+        self.__dict__.pop("met_operations", None)
+        return self
+
+    @property
+    def configuration(self) -> Configuration:
+        """The device and settings whose latency is predicted."""
+        return self.table.configuration
+
+    @property
+    def measured(self) -> LatencyTable:
+        """The table in use: the one given, and what ``fit`` added."""
+        return self.table if self._fitted_table is None else self._fitted_table
+
+    @property
+    def fitted_kernel_model(self) -> KernelModel:
+        """The model that prices layers outside the table."""
+        if self.kernel_model is not None and self._fitted_table is None:
+            return self.kernel_model
+        if self._fitted_kernel_model is None:
+            self._fitted_kernel_model = KernelModel().fit(*_rows_of(self.measured))
+        return self._fitted_kernel_model
+
+    @cached_property
+    def _estimated(self) -> dict[str, float]:
+        return {}
+
+    def predict(self, graphs: Sequence[Network]) -> Floats:
+        """Latency in milliseconds, shape ``(n,)``."""
+        return np.array([found.latency_ms for found in self.predict_detailed(graphs)])
+
+    def predict_detailed(self, networks: Sequence[Network]) -> list[Prediction]:
+        """Latency of each network and which part of it rests on measured layers."""
+        graphs = as_graphs(networks, self.configuration.precision)
+        self._estimate_missing(graphs)
+        rows, estimated = self.measured.rows, self._estimated
+        predictions = []
+        for graph in graphs:
+            measured_ms = estimated_ms = 0.0
+            for signature in graph.layer_signatures:
+                row = rows.get(signature)
+                if row is None:
+                    estimated_ms += estimated[signature]
+                else:
+                    measured_ms += row.latency_ms
+            total_ms = measured_ms + estimated_ms
+            predictions.append(Prediction(total_ms, measured_ms / total_ms))
+        return predictions
+
+    def additive_features(self, graphs: Sequence[Graph]) -> Floats:
+        """The sum of the layers, shape ``(len(graphs), 1)``."""
+        return self.predict_ms(graphs)[:, None]
+
+    def from_features(self, features: Floats) -> Floats:
+        """The sum itself, shape ``(n,)``."""
+        return features[:, 0]
+
+    def linear_form(self) -> tuple[Floats, float]:
+        """The sum is the latency."""
+        return np.ones(1), 0.0
+
+    def layer_ms(self, network: Network) -> list[tuple[str, float, bool]]:
+        """Place, latency and whether it was measured, of each layer of one network."""
+        (graph,) = as_graphs([network], self.configuration.precision)
+        self._estimate_missing([graph])
+        listed = []
+        for place, signature in zip(graph.places, graph.layer_signatures, strict=True):
+            row = self.measured.rows.get(signature)
+            latency_ms = self._estimated[signature] if row is None else row.latency_ms
+            listed.append((place, latency_ms, row is not None))
+        return listed
+
+    def explain(self, network: Network, coverage: float = 0.9) -> Explanation:
+        """Milliseconds by layer, which add up to the prediction.
+
+        A measured layer's bounds are its two fastest rounds. An estimated layer's hold the errors
+        that the kernel model makes on a fifth of the table left out; they are None where the table
+        is too small to say. A layer with operations that are in no layer of the table is
+        ``unknown``. How wrong the sum is, only whole networks can tell: see
+        ``CalibratedPredictor``.
+
+        Raises:
+            ValueError: If coverage does not lie between 0 and 1.
+        """
+        check_coverage(coverage)
+        (graph,) = as_graphs([network], self.configuration.precision)
+        costs, met = [], self.met_operations
+        for layer, signature, (place, latency_ms, measured) in zip(
+            graph.layers, graph.layer_signatures, self.layer_ms(graph), strict=True
+        ):
+            low_ms: float | None = None
+            high_ms: float | None = None
+            unknown = () if measured else unmet(layer, met)
+            if not measured:
+                low_ms, high_ms = self._bounds_of_estimate(latency_ms, coverage)
+            elif math.isfinite(self.measured.rows[signature].spread):
+                low_ms = latency_ms
+                high_ms = latency_ms * (1.0 + self.measured.rows[signature].spread)
+            costs.append(
+                LayerCost(
+                    place=place,
+                    label=layer.label or layer.text_alone,
+                    latency_ms=latency_ms,
+                    source="measured" if measured else "unknown" if unknown else "estimated",
+                    low_ms=low_ms,
+                    high_ms=high_ms,
+                    unknown=unknown,
+                )
+            )
+        return Explanation(
+            latency_ms=self.predict_ms(graph),
+            low_ms=None,
+            high_ms=None,
+            coverage=coverage,
+            layers=tuple(costs),
+        )
+
+    @cached_property
+    def met_operations(self) -> frozenset[str]:
+        """Operations of all measured layers."""
+        return operations_of(map(Graph.parse, self.measured.rows))
+
+    def _bounds_of_estimate(
+        self, latency_ms: float, coverage: float
+    ) -> tuple[float | None, float | None]:
+        errors = self._estimate_errors
+        if errors is None:
+            return None, None
+        factor = math.exp(float(np.quantile(errors, coverage, method="higher")))
+        return latency_ms / factor, latency_ms * factor
+
+    @cached_property
+    def _estimate_errors(self) -> Floats | None:
+        """Absolute log errors of every fifth layer, priced by the others; None for small tables."""
+        graphs, latency_ms = _rows_of(self.measured)
+        if len(graphs) < _MIN_JUDGED:
+            return None
+        left = np.arange(len(graphs)) % 5 == 0
+        kept = [graph for graph, out in zip(graphs, left, strict=True) if not out]
+        asked = [graph for graph, out in zip(graphs, left, strict=True) if out]
+        predicted_ms = KernelModel().fit(kept, latency_ms[~left]).predict_ms(asked)
+        return np.asarray(np.abs(np.log(predicted_ms / latency_ms[left])))
+
+    def _estimate_missing(self, graphs: Sequence[Graph]) -> None:
+        missing: dict[str, Graph] = {}
+        for graph in graphs:
+            for index, signature in enumerate(graph.layer_signatures):
+                if signature not in self.measured.rows and signature not in self._estimated:
+                    missing[signature] = Graph((graph.layers[index],), graph.precision)
+        if missing:
+            latency_ms = self.fitted_kernel_model.predict_ms(list(missing.values()))
+            self._estimated |= dict(zip(missing, map(float, latency_ms), strict=True))
+
+
+def _rows_of(table: LatencyTable) -> tuple[list[Graph], Floats]:
+    latency_ms = np.array([row.latency_ms for row in table.rows.values()])
+    return [Graph.parse(signature) for signature in table.rows], latency_ms

@@ -1,0 +1,1 @@
+"""Measures on this computer's CPU."""

@@ -1,0 +1,1 @@
+"""Talks to a phone over adb and reads its description and conditions."""

@@ -1,0 +1,27 @@
+"""Asking a phone what it is and how it is doing."""
+
+from collections.abc import Sequence
+
+from mnaslat.profiling.phone.adb.conditions import CONDITIONS, Conditions, parse_conditions
+from mnaslat.profiling.phone.adb.connection import Connection
+from mnaslat.profiling.phone.adb.description import DESCRIBE, Description, parse_description
+
+
+def describe(connection: Connection, *, timeout_s: float = 30.0) -> Description:
+    """What it is.
+
+    Raises:
+        DeviceLost: If it goes away.
+        DeviceError: If its answer is not whole.
+    """
+    return parse_description(connection.run(DESCRIBE, timeout_s=timeout_s).output)
+
+
+def conditions_now(connection: Connection, cores: Sequence[int] = ()) -> Conditions:
+    """How it is doing, with the clocks of some cores, or of all.
+
+    Raises:
+        DeviceLost: If it goes away.
+    """
+    told = connection.run(f"{CONDITIONS}\nconditions {' '.join(map(str, cores))}")
+    return parse_conditions(told.output.splitlines())

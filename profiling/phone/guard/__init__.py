@@ -1,0 +1,1 @@
+"""Waits until a phone is fit to be measured."""

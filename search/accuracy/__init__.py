@@ -1,0 +1,1 @@
+"""Evaluates the accuracy of networks."""

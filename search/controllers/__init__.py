@@ -1,0 +1,1 @@
+"""Defines the policies that propose networks, and trains them with PPO."""

@@ -1,0 +1,1 @@
+"""Predicts the latencies of many candidates of a search."""

@@ -1,0 +1,1 @@
+"""Runs a search: evaluates, validates, stores and resumes it."""

@@ -1,0 +1,83 @@
+"""A found network as files: block strings in JSON, a ``.tflite``, a torch module."""
+
+import io
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mnaslat.architecture import Architecture
+from mnaslat.errors import SearchError
+from mnaslat.lowering import lower
+from mnaslat.tflite import write_tflite
+
+if TYPE_CHECKING:
+    from mnaslat.network import Network
+
+
+def random_network(architecture: Architecture, seed: int) -> "Network":
+    """The torch module of an architecture as a training starts with it."""
+    import torch
+
+    from mnaslat.network import Network
+
+    with torch.random.fork_rng(devices=[]):  # initialisation draws from the global generator
+        torch.manual_seed(seed)
+        return Network(lower(architecture), dropout=architecture.dropout)
+
+
+def torch_bytes(architecture: Architecture, network: "Network") -> bytes:
+    """A network as the file that `load_winner` reads."""
+    import torch
+
+    content = io.BytesIO()
+    torch.save(
+        {"architecture": architecture.to_json(), "state_dict": network.state_dict()}, content
+    )
+    return content.getvalue()
+
+
+def write_winner(folder: Path, name: str, architecture: Architecture, seed: int) -> None:
+    """Write ``NAME.json`` (the architecture), ``NAME.tflite`` and ``NAME.pt``.
+
+    The weights are random, the same in both: the ``.tflite`` is for measuring, the module of
+    ``NAME.pt`` (to be read with `load_winner`) starts as a training does.
+    """
+    network = random_network(architecture, seed)
+    replace_file(folder / f"{name}.pt", torch_bytes(architecture, network))
+    tflite = write_tflite(network.graph, network.eval().folded_weights())
+    replace_file(folder / f"{name}.tflite", tflite)
+    replace_file(folder / f"{name}.json", json_bytes(architecture.to_json()))
+
+
+def load_winner(path: Path) -> "Network":
+    """The torch module in a file ``winner.pt``, or of ``mnaslat export --format torch``.
+
+    Images of shape ``(batch, channels, height, width)`` in, logits ``(batch, classes)`` out.
+
+    Raises:
+        SearchError: If the file cannot be read or is no such file.
+    """
+    from mnaslat.network import Network
+    from mnaslat.search.tensor_file import load_checkpoint
+
+    state = load_checkpoint(path)
+    try:
+        architecture = Architecture.from_json(state["architecture"])
+        network = Network(lower(architecture), dropout=architecture.dropout)
+        network.load_state_dict(state["state_dict"])
+    except (KeyError, ValueError, TypeError, RuntimeError) as error:
+        raise SearchError(f"{path} does not hold a network with its weights: {error}") from error
+    return network
+
+
+def json_bytes(data: dict[str, Any]) -> bytes:
+    """A JSON document."""
+    return (json.dumps(data, indent=2) + "\n").encode()
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file that is whole at any moment."""
+    unfinished = path.with_name(path.name + ".tmp")
+    unfinished.write_bytes(content)
+    os.replace(unfinished, path)

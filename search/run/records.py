@@ -1,0 +1,60 @@
+"""The rows of a run's store, as plain data."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One proposed network and what it was worth."""
+
+    round: int
+    index_in_round: int
+    tokens: str
+    target_ms: float  # of this episode
+    accuracy: float | None  # None: the child failed
+    # By the newest calibration, as is the reward: rewritten when past rewards are rescored.
+    predicted_ms: float
+    latency_ms: float  # that the reward was given: predicted_ms, or the end of its interval
+    reward: float | None  # of accuracy, latency_ms and target_ms
+
+
+@dataclass(frozen=True)
+class Validation:
+    """One network measured on the device."""
+
+    tokens: str
+    round: int  # after which it was measured; above the last one: at the end
+    predicted_ms: float  # before the measurement was known
+    measured_ms: float
+    predicted_after_ms: float  # after the re-calibration
+    why: str = "best"  # or "uncertain", or "answer": it may be the answer
+
+
+def validation_errors(validations: Sequence[Validation]) -> tuple[float, float]:
+    """How far predictions were off, before and after learning from the measurements.
+
+    Each is the median of the errors as fractions of the measurement: one network that a predictor
+    knows nothing of must not move the figure.
+
+    Raises:
+        ValueError: If there are no validations.
+    """
+    before = [abs(row.predicted_ms / row.measured_ms - 1.0) for row in validations]
+    after = [abs(row.predicted_after_ms / row.measured_ms - 1.0) for row in validations]
+    return statistics.median(before), statistics.median(after)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundRecord:
+    """One line of the run's log."""
+
+    round: int
+    n_new: int  # networks that the accuracy source was asked for; the others were known
+    n_failed: int  # of all in the round
+    mean_reward: float | None  # of the networks of this round that have an accuracy, if any
+    best_reward: float | None
+    searcher_s: float  # spent on proposing and learning
+    seconds: float  # of the whole round, evaluations included
+    log: Mapping[str, float] = field(default_factory=dict)  # the searcher's own figures

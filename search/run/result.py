@@ -1,0 +1,120 @@
+"""What a search found, and the files that say so."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from mnaslat.search.run.artifacts import json_bytes, replace_file, write_winner
+from mnaslat.search.run.candidates import Candidate
+from mnaslat.search.run.records import Validation
+from mnaslat.search.settings import SearchSettings
+
+RESULT_FORMAT = 2  # of result.json; 1: first published form; 2: a list of winners
+RESULT_FILE = "result.json"
+
+# Why it ended: all samples done, time out, stopped by the user, or by an error. Only the first is
+# finished.
+Ended = Literal["samples", "time", "stopped", "failed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Winner:
+    """The answer at one target: the most accurate network at or under it, else the fastest."""
+
+    target_ms: float
+    candidate: Candidate
+    meets_target: bool
+    name: str  # of its files: NAME.json, NAME.tflite, NAME.pt
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dictionary."""
+        return {
+            "target_ms": self.target_ms,
+            "meets_target": self.meets_target,
+            "files": [f"{self.name}.{ending}" for ending in ("json", "tflite", "pt")],
+            **self.candidate.to_json(),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchResult:
+    """The outcome of a run.
+
+    Attributes:
+        winners: One at each target, the lowest first; measured ones if the run has a validator.
+        front: The Pareto front of all networks by accuracy and latency, fastest first.
+        failures: Reasons why children failed, and how many of each.
+    """
+
+    settings: SearchSettings
+    ended: Ended
+    accuracy: str  # description of the source
+    accuracy_noise: float  # of the source; nan: not known
+    winners: tuple[Winner, ...]
+    front: tuple[Candidate, ...]
+    validations: tuple[Validation, ...]
+    failures: Mapping[str, int]
+    n_samples: int  # evaluations: every proposal counts
+    n_networks: int  # different ones among them: so many were really evaluated
+    accuracy_s: float  # what the evaluations took, seconds of one worker
+    searcher_s: float  # spent on proposing and learning
+    seconds: float  # of all rounds, evaluations included
+    command: str = ""  # that repeats the search
+
+    @property
+    def winner(self) -> Candidate:
+        """The winner at the only target, or at the highest."""
+        return self.winners[-1].candidate
+
+    @property
+    def meets_target(self) -> bool:
+        """Whether `winner` keeps its target."""
+        return self.winners[-1].meets_target
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dictionary."""
+        return {
+            "format": RESULT_FORMAT,
+            "ended": self.ended,
+            "command": self.command,
+            "settings": asdict(self.settings),
+            "seed": self.settings.seed,
+            "accuracy": self.accuracy,
+            "accuracy_noise": None if math.isnan(self.accuracy_noise) else self.accuracy_noise,
+            "winner": self.winner.to_json(),
+            "meets_target": self.meets_target,
+            "winners": [winner.to_json() for winner in self.winners],
+            "load_module": 'mnaslat.search.load_winner("winner.pt")',
+            "front": [candidate.to_json() for candidate in self.front],
+            "validations": [asdict(row) for row in self.validations],
+            "n_samples": self.n_samples,
+            "n_networks": self.n_networks,
+            "n_failed": sum(self.failures.values()),
+            "failures": dict(self.failures),
+            "accuracy_s": self.accuracy_s,
+            "searcher_s": self.searcher_s,
+            "seconds": self.seconds,
+        }
+
+    def write(self, folder: Path) -> None:
+        """Write the winners' files, then ``result.json``."""
+        for winner in self.winners:
+            write_winner(folder, winner.name, winner.candidate.architecture, self.settings.seed)
+        replace_file(folder / RESULT_FILE, json_bytes(self.to_json()))
+
+
+def winner_name(target_ms: float, n_targets: int) -> str:
+    """What the files of a winner are called."""
+    return "winner" if n_targets == 1 else f"winner-{target_ms:.4g}ms"
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether the run in a folder has done all its samples and written its result."""
+    try:
+        content = json.loads((folder / RESULT_FILE).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and content.get("ended") == "samples"

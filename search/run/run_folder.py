@@ -1,0 +1,111 @@
+"""Opens the folder of a run."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mnaslat.architecture import Architecture
+from mnaslat.errors import SearchError
+from mnaslat.predictors.network_predictor import NetworkPredictor, open_predictor
+from mnaslat.search.reward import RewardSettings
+from mnaslat.search.run.candidates import Candidate, candidates_of
+from mnaslat.search.run.result import is_finished
+from mnaslat.search.run.run_store import SearchStore
+from mnaslat.search.settings import SearchSettings
+from mnaslat.search.tokens import tokens_row
+from mnaslat.space import SearchSpace, space_names
+
+FORMAT = 2  # 1: first published form; 2: options of several searchers
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder: ``run.json`` with the options, the predictor it was started with, results."""
+
+    folder: Path
+    request: Mapping[str, Any]  # what the user asked for; the same request goes on with the run
+    settings: SearchSettings
+    trusted_space: str = ""  # a space in a Python file that may be run
+
+    @property
+    def finished(self) -> bool:
+        """Whether the search has done all its samples and written its result."""
+        return is_finished(self.folder)
+
+    @property
+    def predictor_path(self) -> Path:
+        """The predictor that the run was started with; a copy, so that it stays the same."""
+        return self.folder / "predictor.mnaslat"
+
+    @cached_property
+    def predictor(self) -> NetworkPredictor:
+        """The predictor that the run was started with."""
+        return open_predictor(self.predictor_path)
+
+    @cached_property
+    def space(self) -> SearchSpace:
+        """The space that is searched.
+
+        Raises:
+            SearchError: If it is in a Python file that the user has not named: reading somebody's
+                run must not run their code.
+        """
+        name = self.settings.space
+        if name not in space_names() and name != self.trusted_space:
+            raise SearchError(
+                f"The run in {self.folder} searches a space from a Python file. If you trust the "
+                f"file, allow it to be run with --space {name}"
+            )
+        try:
+            return self.settings.load_space()
+        except (ValueError, TypeError) as error:
+            raise SearchError(
+                f"The settings of the run in {self.folder} are damaged: {error}"
+            ) from None
+
+    def store(self) -> SearchStore:
+        """What the run has found out so far, to be read only."""
+        path = self.folder / "search.sqlite"
+        if not path.exists():
+            raise SearchError(f"The run in {self.folder} has not begun: start it again.")
+        return SearchStore(path, read_only=True)
+
+    def candidates(self) -> list[Candidate]:
+        """Every network evaluated so far, the one with the highest reward first."""
+        store = self.store()
+        try:
+            return candidates_of(
+                store.evaluations(),
+                store.validations(),
+                self.space,
+                architecture=self._architecture,
+                exact=store.accuracy_is_exact,
+            )
+        finally:
+            store.close()
+
+    def _architecture(self, tokens: str) -> Architecture:
+        try:
+            return self.space.decode(tokens_row(tokens))
+        except (ValueError, AttributeError) as error:
+            raise SearchError(
+                f"The store of the run in {self.folder} is damaged: {error}"
+            ) from None
+
+
+def read(folder: Path) -> Run:
+    path = folder / "run.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["format"] != FORMAT:
+            raise ValueError(f"it has format {content['format']!r}, not {FORMAT}")
+        settings = dict(content["settings"])
+        reward = RewardSettings(**settings.pop("reward"))
+        if settings.get("target_ms_range") is not None:
+            settings["target_ms_range"] = tuple(settings["target_ms_range"])
+        return Run(folder, dict(content["request"]), SearchSettings(reward=reward, **settings))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise SearchError(f"{folder} is not the folder of a search run: {error}.") from None

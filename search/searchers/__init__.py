@@ -1,0 +1,1 @@
+"""Proposes the next networks of a search."""

@@ -1,0 +1,60 @@
+"""Searchers to hold ours against: random search and regularised evolution."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from mnaslat.search.searchers.base import Seen
+from mnaslat.space import Tokens
+
+
+class EvolutionSearcher:
+    """Regularised evolution: of the youngest networks, some meet, and the best has a child.
+
+    The child differs from its parent in one decision and takes the place of the oldest. In a range
+    of targets, those that meet are compared by what they are worth at the child's target.
+
+    Source: Real et al., AAAI 2019 (arXiv:1802.01548), without crossover, as there.
+
+    Args:
+        seed: Of all draws.
+        population: Networks alive at a time; the first ones are random.
+        sample: How many of them meet.
+    """
+
+    def __init__(self, *, seed: int, population: int = 100, sample: int = 25) -> None:
+        if not 1 <= sample <= population:
+            raise ValueError(f"sample must lie in 1..{population}, got {sample}.")
+        self._seed, self._population, self._sample = seed, population, sample
+
+    def propose(self, seen: Seen, n: int, /) -> Tokens:
+        """One child at a time; before there is a population, random rows."""
+        rng = np.random.default_rng([self._seed, len(seen)])
+        born = np.flatnonzero(np.isfinite(seen.reward))  # children that failed never lived
+        if len(born) < self._population:
+            return random_rows(seen, min(n, self._population - len(born)), rng)
+        alive = born[-self._population :]
+        met = rng.choice(alive, self._sample, replace=False)
+        target_ms = np.repeat(seen.next_target_ms(1), len(met))
+        worth = seen.reward_of(seen.accuracy[met], seen.latency_ms[met], target_ms)
+        child = seen.tokens[met[int(worth.argmax())]].copy()
+        position = rng.choice(np.flatnonzero(seen.n_choices > 1))
+        n_choices = seen.n_choices[position]
+        child[position] = (child[position] + rng.integers(1, n_choices)) % n_choices
+        return np.asarray(child[None])
+
+    def learn(self, seen: Seen, first: int, /) -> Mapping[str, float]:
+        """Nothing: the population is read from what was seen."""
+        return {}
+
+    def state(self) -> dict[str, Any]:
+        """Nothing: all is in the evaluations."""
+        return {}
+
+    def restore(self, state: Mapping[str, Any], seen: Seen, /) -> None:
+        """Nothing to do."""
+
+
+def random_rows(seen: Seen, n: int, rng: np.random.Generator) -> Tokens:
+    return rng.integers(0, seen.n_choices, size=(n, len(seen.n_choices)))

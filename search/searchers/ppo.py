@@ -1,0 +1,166 @@
+"""The PPO controller as a searcher: every update learns from real evaluations alone."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mnaslat.search.controllers import ppo
+from mnaslat.search.controllers.base import Controller
+from mnaslat.search.controllers.independent import TableController
+from mnaslat.search.controllers.lstm import RecurrentController
+from mnaslat.search.controllers.presets import Preset, preset
+from mnaslat.search.searchers.base import Floats, Seen
+from mnaslat.space import Tokens
+
+
+def new_controller(chosen: Preset, n_choices: Tokens, *, seed: int, in_range: bool) -> Controller:
+    """A preset's controller that has learned nothing yet, for one target or a range of them."""
+    if chosen.recurrent is not None:
+        return RecurrentController(n_choices, chosen.recurrent, seed=seed)
+    return TableController(n_choices, n_knots=chosen.n_knots if in_range else 1)
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """What one update has drawn: rows ``first`` .. of what was seen."""
+
+    first: int
+    log_probs: Tensor  # (n,), when they were drawn
+
+
+class PPOSearcher:
+    """Draws networks from a controller that learns from their rewards.
+
+    Args:
+        n_choices: Of each decision.
+        preset_name: Of controller and learning.
+        seed: Of weights and draws.
+        in_range: Whether there is a range of targets: the controller is then given each one.
+    """
+
+    def __init__(
+        self, n_choices: Tokens, preset_name: str, *, seed: int, in_range: bool = False
+    ) -> None:
+        chosen = preset(preset_name)
+        self._settings, self._in_range = chosen.ppo, in_range
+        self._controller = new_controller(chosen, n_choices, seed=seed, in_range=in_range)
+        self._optimizer = ppo.new_optimizer(self._controller, self._settings)
+        self._generator = torch.Generator().manual_seed(seed)
+        self._entropy_bonus = self._settings.entropy
+        self._replayed: list[_Drawn] = []
+        self._condition: Tensor | None = None  # of the last proposal
+        self._log_probs: Tensor | None = None
+
+    def propose(self, seen: Seen, n: int, /) -> Tokens:
+        """``n`` rows, as far as they can be found none that was seen before."""
+        self._condition = self._conditions(seen, seen.next_target_ms(n))
+        tokens = self._draw(n, seen)
+        self._log_probs = ppo.drawn_log_probs(self._controller, tokens, self._condition)
+        return np.asarray(tokens.numpy())
+
+    def learn(self, seen: Seen, first: int, /) -> Mapping[str, float]:
+        """One update on what was evaluated now and in the last updates."""
+        assert self._log_probs is not None
+        before = [each for each in self._replayed if each.first < first]
+        drawn = [*before, _Drawn(first, self._log_probs)]
+        self._replayed = drawn[-self._settings.n_replayed :]
+        begin = self._replayed[0].first
+        there = np.isfinite(seen.reward[begin:])  # children that failed teach nothing
+        if not there.any():
+            return {}
+        rollout = ppo.Rollout(
+            tokens=torch.from_numpy(seen.tokens[begin:][there]),
+            drawn_log_probs=torch.cat([each.log_probs for each in self._replayed])[
+                torch.from_numpy(there)
+            ],
+            condition=self._condition,
+            rewards=torch.from_numpy(self._rewards(seen, begin, first)[:, there]).float(),
+        )
+        log = ppo.update(
+            self._controller,
+            self._optimizer,
+            rollout,
+            self._settings,
+            entropy_bonus=self._entropy_bonus,
+            baseline=self._moving_average(seen, first),
+        )
+        self._entropy_bonus = ppo.steered(
+            self._entropy_bonus,
+            log.entropy / self._controller.max_entropy,
+            min(len(seen) / seen.n_total, 1.0),
+            self._settings,
+        )
+        return {**asdict(log), "entropy_bonus": self._entropy_bonus}
+
+    def state(self) -> dict[str, Any]:
+        """Weights, the optimiser's state and the generator's, and what is learned from again."""
+        return {
+            "controller": self._controller.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "generator": self._generator.get_state(),
+            "entropy_bonus": self._entropy_bonus,
+            "replayed": [
+                {"first": each.first, "log_probs": each.log_probs} for each in self._replayed
+            ],
+        }
+
+    def restore(self, state: Mapping[str, Any], seen: Seen, /) -> None:
+        """Be as it was between two rounds."""
+        self._controller.load_state_dict(state["controller"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._generator.set_state(state["generator"])
+        self._entropy_bonus = float(state["entropy_bonus"])
+        self._replayed = [
+            _Drawn(int(each["first"]), each["log_probs"]) for each in state["replayed"]
+        ]
+
+    def _conditions(self, seen: Seen, target_ms: Floats) -> Tensor | None:
+        """Where targets lie in their range, in logarithms, shape ``(n,)``; None: there is one."""
+        if not self._in_range:
+            return None
+        low, high = np.log(seen.target_range_ms)
+        return torch.from_numpy((np.log(target_ms) - low) / (high - low)).float()
+
+    def _draw(self, n: int, seen: Seen) -> Tensor:
+        """``n`` rows, each under its own condition; one that was seen is drawn again."""
+        known = {row.tobytes() for row in seen.tokens}
+        tokens = self._controller.sample(n, self._generator, self._condition)
+        for _ in range(self._settings.n_draws - 1):
+            again, taken = [], set(known)
+            for index, row in enumerate(tokens.numpy()):
+                if row.tobytes() in taken:
+                    again.append(index)
+                taken.add(row.tobytes())
+            if not again:
+                break
+            own = None if self._condition is None else self._condition[again]
+            tokens[again] = self._controller.sample(len(again), self._generator, own)
+        return tokens
+
+    def _rewards(self, seen: Seen, begin: int, first: int) -> Floats:
+        """Of the rows from ``begin`` under every target of the rows from ``first``: ``(c, n)``."""
+        if not self._in_range:
+            return seen.reward[None, begin:]
+        target_ms, n = seen.target_ms[first:], len(seen) - begin
+        rewards = seen.reward_of(
+            np.tile(seen.accuracy[begin:], len(target_ms)),
+            np.tile(seen.latency_ms[begin:], len(target_ms)),
+            target_ms.repeat(n),
+        )
+        return rewards.reshape(len(target_ms), n)
+
+    def _moving_average(self, seen: Seen, first: int) -> float | None:
+        """Of the rewards of the updates before, as they are scored now."""
+        baseline: float | None = None
+        if self._settings.advantages != "ema":
+            return baseline
+        for start in range(0, first, self._settings.n_samples):
+            rewards = seen.reward[start : min(start + self._settings.n_samples, first)]
+            if np.isfinite(rewards).any():
+                mean = float(rewards[np.isfinite(rewards)].mean())
+                baseline = ppo.next_baseline(baseline, mean, self._settings)
+        return baseline

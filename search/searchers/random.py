@@ -1,0 +1,32 @@
+"""Proposes networks at random."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from mnaslat.search.searchers.base import Seen
+from mnaslat.search.searchers.evolution import random_rows
+from mnaslat.space import Tokens
+
+
+class RandomSearcher:
+    """Draws every network uniformly."""
+
+    def __init__(self, *, seed: int) -> None:
+        self._seed = seed
+
+    def propose(self, seen: Seen, n: int, /) -> Tokens:
+        """``n`` rows."""
+        return random_rows(seen, n, np.random.default_rng([self._seed, len(seen)]))
+
+    def learn(self, seen: Seen, first: int, /) -> Mapping[str, float]:
+        """Nothing."""
+        return {}
+
+    def state(self) -> dict[str, Any]:
+        """Nothing: what is drawn depends on the seed and the number of evaluations."""
+        return {}
+
+    def restore(self, state: Mapping[str, Any], seen: Seen, /) -> None:
+        """Nothing to do."""
