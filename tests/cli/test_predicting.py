@@ -8,8 +8,8 @@ import pytest
 
 import mnaslat
 from mnaslat.predictors import CostModel, pretrained, save_predictor
-from tests.command_line import help_of
 from mnaslat.predictors.network_predictor import predictor_file
+from tests.command_line import help_of
 from tests.predictors.made_up_networks import made_up_ms, made_up_networks
 
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from mnaslat.architecture import Architecture
 from mnaslat.lowering import lower
-from mnaslat.space import Decision, SearchSpace, mnasnet
+from mnaslat.space import Decision, SearchSpace
+from mnaslat.space.mnasnet import mnasnet
 
 _OPEN = {
     "block2.kernel": 2,

@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 
 from mnaslat.architecture import Architecture
+from mnaslat.data.latency_table import LatencyTable, Row
 from mnaslat.data.measurement import Configuration
-from mnaslat.data.table import LatencyTable, Row
 from mnaslat.graph import Graph, Precision
 from mnaslat.lowering import lower
 from mnaslat.predictors import (
@@ -30,8 +30,8 @@ from mnaslat.predictors import (
     measured_networks,
 )
 from mnaslat.search import RewardSettings, Search, SearchProblem, SearchSettings
-from mnaslat.search.accuracy import ChildResult
-from mnaslat.search.store import SearchStore
+from mnaslat.search.accuracy.source import ChildResult
+from mnaslat.search.run.run_store import SearchStore
 from mnaslat.space import SearchSpace, load_space
 from mnaslat.zoo import load_network
 

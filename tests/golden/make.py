@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from mnaslat.architecture import Architecture
-from mnaslat.data.table import LatencyTable
+from mnaslat.data.latency_table import LatencyTable
 from mnaslat.predictors import TablePredictor, load_pretrained, pretrained, save_predictor
 from mnaslat.search import run as run_module
 from tests.golden import commands, made_up

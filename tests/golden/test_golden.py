@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from mnaslat.architecture import Architecture
-from mnaslat.data.table import LatencyTable
+from mnaslat.data.latency_table import LatencyTable
 from mnaslat.data.workspace import Workspace
 from mnaslat.graph import Graph, Precision
 from mnaslat.lowering import lower

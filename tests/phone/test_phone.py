@@ -15,7 +15,7 @@ import adbutils
 import pytest
 
 from mnaslat.graph import Graph
-from mnaslat.profiling.phone.conditions import CONDITIONS, parse_conditions
+from mnaslat.profiling.phone.adb.conditions import CONDITIONS, parse_conditions
 from mnaslat.tflite import write_tflite
 from tests.phone.adb_server import AdbServer
 from tests.phone.fixtures import PhoneBox

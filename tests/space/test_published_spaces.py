@@ -17,7 +17,7 @@ from mnaslat.predictors.compiled.space_layers import space_layers
 from mnaslat.space import SearchSpace, load_space
 from mnaslat.tflite import random_weights, write_tflite
 from mnaslat.zoo import load_network
-from tests.conftest import CommandLine
+from tests.command_line import CommandLine
 
 NAMES = ("accel-nasbench", "nas-bench-macro")
 

@@ -10,13 +10,12 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from numpy.typing import NDArray
 from torch import Tensor
 
-import mnaslat.tflite
 from mnaslat.architecture import Architecture
 from mnaslat.graph import Graph
 from mnaslat.lowering import lower
 from mnaslat.network import Network, run_graph
 from mnaslat.space import load_space
-from mnaslat.tflite import random_weights, write_tflite
+from mnaslat.tflite import random_weights, write_tflite, writer
 from mnaslat.zoo import load_network
 
 Floats = NDArray[np.float32]
@@ -210,8 +209,8 @@ def test_an_op_outside_the_delegate_is_noticed(ops: str, monkeypatch: pytest.Mon
     graph = Graph.parse(f"fp32 8x8x4 {ops}")
     assert _ops_outside_the_delegate(_interpreter(write_tflite(graph))) == []
     # XNNPACK has no log-softmax.
-    codes = {**mnaslat.tflite._CODES, "logistic": schema.BuiltinOperator.LOG_SOFTMAX}
-    monkeypatch.setattr(mnaslat.tflite, "_CODES", codes)
+    codes = {**writer._CODES, "logistic": schema.BuiltinOperator.LOG_SOFTMAX}
+    monkeypatch.setattr(writer, "_CODES", codes)
     assert _ops_outside_the_delegate(_interpreter(write_tflite(graph))) != []
 
 
