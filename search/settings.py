@@ -2,16 +2,16 @@
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 from mnaslat.search.controllers.presets import preset
-from mnaslat.search.latency.latencies import LATENCY_KINDS, LatencyKind
 from mnaslat.search.reward import RewardSettings
-from mnaslat.search.searchers.registry import MAKERS
 from mnaslat.search.targets import TargetRange, spaced_targets_ms
 from mnaslat.space import SearchSpace, load_space
 
-SEARCHERS = tuple(MAKERS)  # by name
+# What the reward is given: the prediction, or the upper end of its interval.
+LatencyKind = Literal["point", "upper"]
+LATENCY_KINDS: tuple[str, ...] = get_args(LatencyKind)
 
 # How long a run goes on, not what it is: it may be gone on with under others.
 _BUDGETS = ("n_samples", "max_time_s")
@@ -34,10 +34,10 @@ class SearchSettings:
     width: float = 1.0
     resolution: int = 224
     n_classes: int = 1000
-    searcher: str = "ppo"
+    searcher: str = "ppo"  # one of `searchers.registry.SEARCHERS`, checked when it is made
     preset: str = "fast"  # of the PPO searcher
     surrogate: bool = True  # let the PPO searcher learn from a model of the accuracies, if it can
-    latency: LatencyKind = "point"  # "upper": the reward is given the upper end of the interval
+    latency: LatencyKind = "point"
     n_samples: int = 8000  # evaluations: about as many as the paper's search
     max_time_s: float | None = None  # of searching, for one process; None: until n_samples
     seed: int = 0
@@ -51,8 +51,6 @@ class SearchSettings:
 
     def __post_init__(self) -> None:
         preset(self.preset)  # raises for a wrong name
-        if self.searcher not in SEARCHERS:
-            raise ValueError(f"No searcher {self.searcher!r}. Known: {', '.join(SEARCHERS)}.")
         if self.latency not in LATENCY_KINDS:
             raise ValueError(f"latency must be one of {LATENCY_KINDS}, got {self.latency!r}.")
         for name in ("n_samples", "validate_every", "validate_top", "n_final_validations"):

@@ -26,8 +26,8 @@ def check_options(target_ms: str, reward: str, searcher: str, preset: str, laten
         typer.BadParameter: If an option is wrong, or two do not go together; names the option.
     """
     from mnaslat.search.controllers.presets import preset as known_preset
-    from mnaslat.search.latency.latencies import LATENCY_KINDS
-    from mnaslat.search.settings import SEARCHERS
+    from mnaslat.search.searchers.registry import SEARCHERS
+    from mnaslat.search.settings import LATENCY_KINDS
 
     with usage("--reward"):
         if reward not in ("hard", "soft"):

@@ -21,6 +21,8 @@ from mnaslat.cli.options import (
     open_workspace,
     print_json,
 )
+from mnaslat.search.accuracy.sources import sources_help
+from mnaslat.search.searchers.registry import known_searchers
 
 
 def search(
@@ -45,13 +47,7 @@ def search(
     ] = "hard",
     accuracy: Annotated[
         str,
-        typer.Option(
-            "--accuracy",
-            help="supernet, proxy (every network trained a little; slow, but nearest to the truth; "
-            "proxy:fashion-mnist: on those images), table:FILE.csv, table-surrogate:FILE.csv, or "
-            "module:function: called with an Architecture, returns a fraction; the module must be "
-            "on PYTHONPATH.",
-        ),
+        typer.Option("--accuracy", help=sources_help()),
     ] = "supernet",
     samples: Annotated[int, typer.Option("--samples", min=1, help="Networks to evaluate.")] = 8000,
     max_time: Annotated[
@@ -62,7 +58,7 @@ def search(
     ] = "",
     searcher: Annotated[
         str,
-        typer.Option("--searcher", help="ppo, random, evolution, optuna-tpe or optuna-nsga2."),
+        typer.Option("--searcher", help=f"{known_searchers()}."),
     ] = "ppo",
     no_surrogate: Annotated[
         bool,

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,12 +9,11 @@ from numpy.typing import NDArray
 from mnaslat.errors import SearchError
 from mnaslat.search.latency.choice_residual import Residual
 from mnaslat.search.problem import CompilingPredictor, IntervalPredictor, Predictor
+from mnaslat.search.settings import LatencyKind
 from mnaslat.search.tokens import tokens_text
 from mnaslat.space import SearchSpace, Tokens
 
 Floats = NDArray[np.float64]
-LatencyKind = Literal["point", "upper"]
-LATENCY_KINDS: tuple[str, ...] = get_args(LatencyKind)
 
 COVERAGE = 0.9  # of the intervals
 _N_PROBES = 6  # networks that tell whether all intervals have the same relative width

@@ -13,7 +13,7 @@ import pytest
 
 from mnaslat.cli.searching import search
 from mnaslat.search.run.artifacts import load_winner
-from mnaslat.search.settings import SEARCHERS
+from mnaslat.search.searchers.registry import known_searchers
 
 # A phone's predictor that comes with the package: nothing has to be measured.
 OPTIONS = (
@@ -52,7 +52,7 @@ def test_wrong_options_are_usage_errors(cli: Any, options: tuple[str, ...], mess
 
 def test_the_help_names_every_searcher() -> None:
     (option,) = get_type_hints(search, include_extras=True)["searcher"].__metadata__
-    assert option.help == f"{', '.join(SEARCHERS[:-1])} or {SEARCHERS[-1]}."
+    assert option.help == f"{known_searchers()}."
 
 
 def test_a_range_of_targets_and_the_command_that_repeats_it(cli: Any, tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from mnaslat.search.run import run_store as store_module
 from mnaslat.search.run import search as run_module
 from mnaslat.search.run.result import SearchResult
 from mnaslat.search.run.search import Search
-from mnaslat.search.settings import SEARCHERS, SearchSettings
+from mnaslat.search.searchers.registry import SEARCHERS
+from mnaslat.search.settings import SearchSettings
 from tests.search.toy_runs import TOY, ToyAccuracy, ToyValidator, contents, toy_problem
 
 RANGE = replace(TOY, reward=RewardSettings.hard(9.0), target_ms_range=(13.0, 20.0), n_targets=3)

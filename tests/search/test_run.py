@@ -27,7 +27,8 @@ from mnaslat.search.run.artifacts import load_winner
 from mnaslat.search.run.progress import SearchProgress
 from mnaslat.search.run.run_store import STORE_VERSION
 from mnaslat.search.run.search import Search
-from mnaslat.search.settings import SEARCHERS, SearchSettings
+from mnaslat.search.searchers.registry import SEARCHERS
+from mnaslat.search.settings import SearchSettings
 from mnaslat.search.tokens import tokens_row
 from mnaslat.space import load_space
 from tests.search.toy_runs import (

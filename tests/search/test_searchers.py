@@ -15,8 +15,8 @@ from mnaslat.search.run.history import rewards_of
 from mnaslat.search.searchers.base import Searcher, Seen
 from mnaslat.search.searchers.evolution import EvolutionSearcher
 from mnaslat.search.searchers.ppo import PPOSearcher
-from mnaslat.search.searchers.registry import new_searcher
-from mnaslat.search.settings import SEARCHERS, SearchSettings
+from mnaslat.search.searchers.registry import SEARCHERS, new_searcher
+from mnaslat.search.settings import SearchSettings
 from mnaslat.space import Tokens
 
 Floats = NDArray[np.float64]
@@ -163,3 +163,9 @@ def test_ppo_learns_from_the_children_that_lived() -> None:
 
 def _same(before: Mapping[str, torch.Tensor], after: Mapping[str, torch.Tensor]) -> None:
     assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_wrong_name_is_refused_with_the_known_ones() -> None:
+    settings = SearchSettings(reward=HARD, searcher="hill-climbing")
+    with pytest.raises(ValueError, match="No searcher 'hill-climbing'. Known: ppo, random, "):
+        new_searcher(N_CHOICES, settings)

@@ -20,3 +20,16 @@ def test_checking_settings_needs_no_torch() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
     )
     assert not {"torch", "optuna", "sklearn"} & set(done.stdout.split())
+
+
+def test_naming_searchers_and_accuracy_sources_loads_none() -> None:
+    code = (
+        "import sys\n"
+        "from mnaslat.search.searchers.registry import SEARCHERS\n"
+        "from mnaslat.search.accuracy.sources import SOURCES\n"
+        "print(*sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert not {"torch", "optuna", "sklearn", "numpy"} & set(done.stdout.split())
