@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from functools import cache
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -155,7 +156,7 @@ _INSTALLED = tuple(
 
 def _is_installed(module: ModuleType) -> bool:
     """Whether a module is of Python, of a package or of mnaslat, and none of the user's."""
-    spec = getattr(module, "__spec__", None)
+    spec: ModuleSpec | None = getattr(module, "__spec__", None)
     if spec is None or spec.origin in ("built-in", "frozen"):
         return True
     homes = [spec.origin] if spec.origin else list(spec.submodule_search_locations or ())
