@@ -159,5 +159,7 @@ def _is_installed(module: ModuleType) -> bool:
     spec: ModuleSpec | None = getattr(module, "__spec__", None)
     if spec is None or spec.origin in ("built-in", "frozen"):
         return True
-    homes = [spec.origin] if spec.origin else list(spec.submodule_search_locations or ())
+    homes = [str(each) for each in (spec.submodule_search_locations or ())]
+    if spec.origin:
+        homes = [spec.origin]
     return all(str(Path(home).resolve()).startswith(_INSTALLED) for home in homes)
