@@ -144,14 +144,12 @@ def _as_if_alone(argv: list[str], environment: dict[str, str]) -> Iterator[None]
                     del sys.modules[name]
 
 
-_INSTALLED = tuple(
-    str(Path(each).resolve()) + os.sep
-    for each in (
-        *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
-        *(_ROOT / name for name in ("mnaslat", "profiling", "predictors", "search", "data")),
-        *(each for each in sys.path if each.endswith(("-packages", "lib-dynload"))),
-    )
-)
+_HOMES: list[str | Path] = [
+    *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
+    *(_ROOT / name for name in ("mnaslat", "profiling", "predictors", "search", "data")),
+    *(each for each in sys.path if each.endswith(("-packages", "lib-dynload"))),
+]
+_INSTALLED = tuple(f"{Path(home).resolve()}{os.sep}" for home in _HOMES)
 
 
 def _is_installed(module: ModuleType) -> bool:
@@ -159,7 +157,5 @@ def _is_installed(module: ModuleType) -> bool:
     spec: ModuleSpec | None = getattr(module, "__spec__", None)
     if spec is None or spec.origin in ("built-in", "frozen"):
         return True
-    homes = [str(each) for each in (spec.submodule_search_locations or ())]
-    if spec.origin:
-        homes = [spec.origin]
+    homes = [spec.origin] if spec.origin else list(spec.submodule_search_locations or ())
     return all(str(Path(home).resolve()).startswith(_INSTALLED) for home in homes)
