@@ -1,10 +1,15 @@
 """Settings and fixtures that tests share."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+# Before numpy and torch are imported. On a computer that does something else too, threads that wait
+# for each other burn several times what the tests need.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from tests.command_line import CommandLine
 from tests.phone.fixtures import (  # noqa: F401  (fixtures are found by their names)

@@ -65,13 +65,14 @@ def _check_none_too_many(rounds: dict[str, tuple[float, ...]], plan: TimingPlan)
             assert second / fastest - 1.0 > plan.agreement
 
 
-def test_profile_killed_three_times_goes_on(cli: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("n_kills", [1, pytest.param(N_KILLS, marks=pytest.mark.slow)])
+def test_profile_killed_goes_on(cli: Any, tmp_path: Path, n_kills: int) -> None:
     arguments = ("profile", *cli.small, "--workspace", str(tmp_path))
     moments = random.Random()
     seed = moments.randrange(10**6)
     moments.seed(seed)
     before: dict[str, tuple[float, ...]] = {}
-    for _ in range(N_KILLS):
+    for _ in range(n_kills):
         killed = _kill_after(cli, arguments, moments.uniform(0.5, 3.0))
         after = _rounds(tmp_path, "layer")
         _check_only_grown(before, after)

@@ -1,5 +1,6 @@
 """Written files compute what the torch module computes, as one node of the delegate."""
 
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from mnaslat.network import Network, run_graph
 from mnaslat.space import load_space
 from mnaslat.tflite import random_weights, write_tflite, writer
 from mnaslat.zoo import load_network
+from tests.pairs import in_pairs
 
 Floats = NDArray[np.float32]
 
@@ -28,6 +30,10 @@ MAX_LAYER_ERROR = 1e-5
 MAX_NETWORK_ERROR = 1e-4
 MAX_ROUNDING_ERROR = 5e-4
 RANDOM_ROWS = load_space("mnasnet").sample(20, np.random.default_rng(11))
+RANDOM_NUMBERS = [
+    pytest.param(number, marks=[] if number < 5 else pytest.mark.slow)
+    for number in range(len(RANDOM_ROWS))
+]
 SMALLEST_NORMAL = float(np.finfo(np.float32).tiny)
 
 
@@ -127,11 +133,12 @@ def _layer(block: str, resolution: int, activation: str) -> Graph:
 # --- Parity ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("skip", ["", "_pool", "_noskip"])
-@pytest.mark.parametrize("se", ["", "_se0.25"])
-@pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("kernel", [3, 5])
-@pytest.mark.parametrize("kind", ["e1_conv", "e1", "e3", "e6"])
+@pytest.mark.parametrize(
+    ("kind", "kernel", "stride", "se", "skip"),
+    in_pairs(
+        ["e1_conv", "e1", "e3", "e6"], [3, 5], [1, 2], ["", "_se0.25"], ["", "_pool", "_noskip"]
+    ),
+)
 def test_every_kind_of_layer_computes_what_torch_computes(
     kind: str, kernel: int, stride: int, se: str, skip: str
 ) -> None:
@@ -179,7 +186,7 @@ def test_networks_for_small_images_compute_what_torch_computes(digits: str) -> N
     assert _parity_error(lower(network))[0] <= MAX_NETWORK_ERROR
 
 
-@pytest.mark.parametrize("number", range(len(RANDOM_ROWS)))
+@pytest.mark.parametrize("number", RANDOM_NUMBERS)
 def test_random_networks_compute_what_torch_computes(number: int) -> None:
     graph = lower(load_space("mnasnet", resolution=96).decode(RANDOM_ROWS[number]))
     error, rounding_error = _parity_error(graph, seed=number)
@@ -220,6 +227,10 @@ def test_whole_networks_at_full_size_are_one_delegate_node() -> None:
         assert _ops_outside_the_delegate(interpreter) == []
 
 
+# Each operation once, with all that it can have beside it.
+DEEPEST = ((0, 0, 0), (1, 1, 1), (2, 0, 2), (3, 1, 0))
+
+
 # --- Random weights --------------------------------------------------------------------------
 
 
@@ -246,16 +257,20 @@ def _assert_sane(activations: list[Floats]) -> None:
     assert 1e-7 < np.sqrt(np.square(activations[-1]).mean()) < 10
 
 
-@pytest.mark.parametrize("number", range(len(RANDOM_ROWS)))
+@pytest.mark.parametrize("number", RANDOM_NUMBERS)
 def test_random_weights_keep_activations_in_range(number: int) -> None:
     graph = lower(load_space("mnasnet", resolution=96).decode(RANDOM_ROWS[number]))
     image = np.random.default_rng(number).random((96, 96, 3), dtype=np.float32)
     _assert_sane(_activations(graph, image))
 
 
-@pytest.mark.parametrize("skip", [0, 1, 2])
-@pytest.mark.parametrize("se", [0, 1])
-@pytest.mark.parametrize("op", [0, 1, 2, 3])
+@pytest.mark.parametrize(
+    ("op", "se", "skip"),
+    [
+        pytest.param(*each, marks=[] if each in DEEPEST else pytest.mark.slow)
+        for each in product(range(4), range(2), range(3))
+    ],
+)
 def test_random_weights_keep_the_deepest_networks_in_range(op: int, se: int, skip: int) -> None:
     space = load_space("mnasnet", resolution=64)
     row = space.n_choices - 1

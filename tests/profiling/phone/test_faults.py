@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import adbutils
 import pytest
@@ -485,10 +486,21 @@ FAULTS = (
     sweeper_killed_while_the_tool_hangs,
 )
 
+# One of each kind: the link, the tool's output, heat, the disk, and the program itself.
+EVERY_TIME = (unplugged, output_garbled_with_exit_0, throttled, disk_full, sweeper_killed)
+
 Fault = Callable[[Sweeping], None]
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+def _now_and_then(fault: Any) -> Any:
+    """The fault as a parameter, marked as slow unless it is made every time."""
+    if fault in EVERY_TIME:
+        return fault
+    values, marks = (fault.values, fault.marks) if hasattr(fault, "marks") else ((fault,), ())
+    return pytest.param(*values, marks=(*marks, pytest.mark.slow))
+
+
+@pytest.mark.parametrize("fault", [_now_and_then(fault) for fault in FAULTS])
 @pytest.mark.parametrize(
     ("n_layers", "seed"),
     [(40, 0)] + [pytest.param(200, seed, marks=pytest.mark.slow) for seed in (1, 2, 3)],
