@@ -177,21 +177,12 @@ KNOWN_CIRCLES: frozenset[frozenset[str]] = frozenset(
     {
         frozenset(
             {
-                "predictors.compiled.additive",
-                "predictors.compiled.compiled_predictor",
-                "predictors.compiled.expected_latency",
-                "predictors.compiled.feature_function",
-            }
-        ),
-        frozenset(
-            {
                 "profiling.phone.device",
                 "profiling.phone.measurement_loop",
                 "profiling.phone.readiness",
                 "profiling.phone.reconnection",
             }
         ),
-        frozenset({"predictors.cost_model.fit", "predictors.cost_model.prior"}),
     }
 )
 KNOWN_LARGE_FOLDERS = frozenset({ROOT / "mnaslat" / "cli"})

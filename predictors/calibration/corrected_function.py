@@ -4,7 +4,7 @@ import numpy as np
 
 from mnaslat.predictors.base import Floats
 from mnaslat.predictors.calibration.correction import Correction
-from mnaslat.predictors.compiled.feature_function import FeatureFunction
+from mnaslat.predictors.compiled.protocol import CompiledFunction
 
 
 class CorrectedFunction:
@@ -16,7 +16,7 @@ class CorrectedFunction:
         n_features: Of the base and two more, the megabytes of activations and of weights.
     """
 
-    def __init__(self, base: FeatureFunction, correction: Correction, n_features: int) -> None:
+    def __init__(self, base: CompiledFunction, correction: Correction, n_features: int) -> None:
         self._base, self._correction = base, correction
         self.columns = np.append(base.columns, [n_features - 2, n_features - 1])
 

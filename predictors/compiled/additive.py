@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from mnaslat.data.measurement import Configuration
 from mnaslat.graph import Graph
 from mnaslat.predictors.base import Floats
+from mnaslat.predictors.compiled.compiled_predictor import CompiledPredictor
+from mnaslat.predictors.compiled.feature_function import NumericalFunction
+from mnaslat.predictors.compiled.protocol import CompiledFunction
 from mnaslat.space import SearchSpace
 
 if TYPE_CHECKING:
-    from mnaslat.predictors.compiled.compiled_predictor import CompiledPredictor
     from mnaslat.predictors.compiled.expected_latency import ExpectedLatency
-    from mnaslat.predictors.compiled.feature_function import FeatureFunction
 
 
 class AdditivePredictor(ABC):
@@ -51,7 +52,7 @@ class AdditivePredictor(ABC):
         """
         return None
 
-    def feature_function(self, largest: Floats) -> "FeatureFunction":
+    def feature_function(self, largest: Floats) -> CompiledFunction:
         """``from_features`` with its slopes, made for one space.
 
         Later fits do not change it. A predictor that knows its slopes, or what it can leave out
@@ -60,12 +61,10 @@ class AdditivePredictor(ABC):
         Args:
             largest: What each feature can be at most in absolute value, shape ``(features,)``.
         """
-        from mnaslat.predictors.compiled.feature_function import NumericalFunction
-
         # A copy: fitting sets new attributes.
         return NumericalFunction(copy.copy(self), largest)
 
-    def compile(self, space: SearchSpace) -> "CompiledPredictor":
+    def compile(self, space: SearchSpace) -> CompiledPredictor:
         """A function from many rows of tokens of a space to their latencies, and a fast one.
 
         It takes whole-number tokens of shape ``(n, decisions)`` and returns milliseconds of shape
@@ -76,15 +75,12 @@ class AdditivePredictor(ABC):
             ValueError: If a part of the space depends on so many decisions that it cannot be
                 tabulated, or on others than its ``parts`` say.
         """
-        from mnaslat.predictors.compiled.compiled_predictor import CompiledPredictor
-
         return CompiledPredictor(self, space)
 
     def differentiable(self, space: SearchSpace) -> "ExpectedLatency":
-        """A torch module: probabilities of the choices in, expected milliseconds out.
+        """Return a torch module from probabilities of the choices to expected milliseconds.
 
-        Needs torch. See ``mnaslat.predictors.differentiable.ExpectedLatency`` for shapes, and for
-        what is exact.
+        Needs torch. ``ExpectedLatency`` documents the shapes and which predictions are exact.
 
         Raises:
             ValueError: As ``compile``.

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mnaslat.predictors.base import Floats
-from mnaslat.predictors.compiled.additive import AdditivePredictor
-from mnaslat.predictors.compiled.feature_function import FeatureFunction
+from mnaslat.predictors.compiled.protocol import Compilable, CompiledFunction
 from mnaslat.predictors.compiled.space_layers import PartForms, space_layers
 from mnaslat.space import Decision, SearchSpace
 
@@ -46,10 +45,10 @@ class SpaceTables:
 
     parts: tuple[PartTable, ...]
     offset_ms: float
-    function: FeatureFunction | None
+    function: CompiledFunction | None
 
     @classmethod
-    def of(cls, predictor: AdditivePredictor, space: SearchSpace) -> "SpaceTables":
+    def of(cls, predictor: Compilable, space: SearchSpace) -> "SpaceTables":
         """Tabulate a space.
 
         Raises:
@@ -133,7 +132,7 @@ class CompiledPredictor:
     threads may call it.
     """
 
-    def __init__(self, predictor: AdditivePredictor, space: SearchSpace) -> None:
+    def __init__(self, predictor: Compilable, space: SearchSpace) -> None:
         self.space_name = space.name
         self.decisions: tuple[Decision, ...] = space.decisions
         self._tables = SpaceTables.of(predictor, space)

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from mnaslat.predictors.compiled.additive import AdditivePredictor
 from mnaslat.predictors.compiled.compiled_predictor import SpaceTables
+from mnaslat.predictors.compiled.protocol import Compilable
 from mnaslat.space import SearchSpace
 
 _TOLERANCE = 1e-2  # of the sum of a decision's probabilities; half precision rounds that much
@@ -29,7 +29,7 @@ class ExpectedLatency(nn.Module):
     of the state that is saved.
     """
 
-    def __init__(self, predictor: AdditivePredictor, space: SearchSpace) -> None:
+    def __init__(self, predictor: Compilable, space: SearchSpace) -> None:
         super().__init__()
         self._tables = SpaceTables.of(predictor, space)
         self._names = [decision.name for decision in space.decisions]

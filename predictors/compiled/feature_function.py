@@ -1,30 +1,11 @@
 """From the features of a network to its latency and its slopes, as one search space needs it."""
 
-from typing import TYPE_CHECKING, Protocol
-
 import numpy as np
-from numpy.typing import NDArray
 
 from mnaslat.predictors.base import Floats
-
-if TYPE_CHECKING:
-    from mnaslat.predictors.compiled.additive import AdditivePredictor
+from mnaslat.predictors.compiled.protocol import Compilable
 
 _STEP = 1e-5  # of numerical slopes, relative to the largest value of a feature
-
-
-class FeatureFunction(Protocol):
-    """A predictor's latency as a function of summed features; fitting does not change it."""
-
-    @property
-    def columns(self) -> NDArray[np.intp]:
-        """Which of the predictor's features it reads, in its own order."""
-
-    def latency_ms(self, features: Floats) -> Floats:
-        """Latency in milliseconds, shape ``(n,)``, of features of shape ``(n, columns)``."""
-
-    def slopes(self, features: Floats) -> Floats:
-        """Change of the latency with each feature, shape ``(n, columns)``."""
 
 
 class NumericalFunction:
@@ -35,7 +16,7 @@ class NumericalFunction:
         largest: What each feature can be in the space, shape ``(features,)``.
     """
 
-    def __init__(self, predictor: "AdditivePredictor", largest: Floats) -> None:
+    def __init__(self, predictor: Compilable, largest: Floats) -> None:
         self._predictor = predictor
         self._steps = _STEP * largest
         self.columns = np.arange(len(largest))

@@ -95,7 +95,7 @@ class CostFit:
         return cls(
             terms=tuple(terms),
             layers=(),
-            theta=prior_of(priors, terms)[0],
+            theta=prior_from(priors, terms)[0],
             shares=np.zeros((0, len(terms))),
             parts=np.zeros((0, 0)),
             dual=np.zeros(0),
@@ -115,7 +115,7 @@ class CostFit:
     def inverse(self) -> Floats:
         """Inverse of the measurements' covariance, shape ``(n, n)``."""
         covariance = covariance_of(
-            self.shares, self.shares, prior_of(self.priors, self.terms)[1], self.settings
+            self.shares, self.shares, prior_from(self.priors, self.terms)[1], self.settings
         )
         covariance += self.settings.layer_misfit**2 * self.parts @ self.parts.T
         return _inverse(covariance, self.settings.noise, self.excess)
@@ -132,12 +132,20 @@ class CostFit:
         fresh = [term for term in terms if term not in place]
         theta = self.theta
         if fresh:
-            mean, covariance = prior_of(self.priors, [*self.terms, *fresh])
+            mean, covariance = prior_from(self.priors, [*self.terms, *fresh])
             n = len(self.terms)
             pulled = mean[n:] + covariance[n:, :n] @ (self.shares.T @ self.dual)
             theta = np.concatenate([theta, pulled])
             place |= {term: n + index for index, term in enumerate(fresh)}
         return theta[[place[term] for term in terms]]
+
+
+def prior_from(fits: Sequence[CostFit], terms: Sequence[Term]) -> tuple[Floats, Floats]:
+    """Return mean and covariance of the terms' thetas, as fits of other devices suggest them.
+
+    Shapes ``(terms,)`` and ``(terms, terms)``. The terms need not be those of the fits.
+    """
+    return prior_of([fit.theta_of(terms) - fit.level for fit in fits], terms)
 
 
 def covariance_of(left: Floats, right: Floats, of_terms: Floats, settings: CostSettings) -> Floats:
@@ -214,7 +222,7 @@ def _fit(
     offset: Floats | float,
     priors: Sequence[CostFit],
 ) -> CostFit:
-    mean, of_terms = prior_of(priors, terms)
+    mean, of_terms = prior_from(priors, terms)
     target: Floats = log_ms - offset
     amounts = networks.amounts
     theta: Floats = mean + np.median(target - np.log(total_of(amounts * np.exp(mean))))

@@ -8,10 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnaslat.predictors.base import Floats
-from mnaslat.predictors.cost_model.fit import CostFit, covariance_of, parts_of, shares_of
+from mnaslat.predictors.cost_model.fit import (
+    CostFit,
+    covariance_of,
+    parts_of,
+    prior_from,
+    shares_of,
+)
 from mnaslat.predictors.cost_model.latency_function import CostFunction, FitPart
 from mnaslat.predictors.cost_model.op_terms import Term
-from mnaslat.predictors.cost_model.prior import prior_of
 from mnaslat.predictors.cost_model.term_matrix import Networks
 
 
@@ -121,7 +126,7 @@ class CostView:
 
     @cached_property
     def _of_terms(self) -> Floats:
-        return prior_of(self._fit.priors, self._terms)[1]
+        return prior_from(self._fit.priors, self._terms)[1]
 
     @cached_property
     def _layer_places(self) -> dict[str, int]:

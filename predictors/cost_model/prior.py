@@ -10,36 +10,33 @@ the deviations are smaller, and directions in which those devices differ are lef
 """
 
 from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mnaslat.predictors.base import Floats
 from mnaslat.predictors.cost_model.op_terms import Term
 
-if TYPE_CHECKING:
-    from mnaslat.predictors.cost_model.fit import CostFit
-
 # Standard deviations of log unit costs by level, from all terms down to a kernel with its stride.
 _AROUND_GUESSES = (3.0, 0.7, 0.7, 0.4, 0.2)
 _AROUND_DEVICES = (3.0, 0.3, 0.3, 0.2, 0.1)
 
 
-def prior_of(fits: Sequence["CostFit"], terms: Sequence[Term]) -> tuple[Floats, Floats]:
-    """Mean and covariance of the terms' thetas, shapes ``(terms,)`` and ``(terms, terms)``.
+def prior_of(thetas: Sequence[Floats], terms: Sequence[Term]) -> tuple[Floats, Floats]:
+    """Return mean and covariance of the thetas, shapes ``(terms,)`` and ``(terms, terms)``.
 
     Args:
-        fits: Of other devices; none: the guesses alone.
-        terms: Any, whether the other devices met them or not.
+        thetas: Of other devices, each relative to the device's own level, shape ``(terms,)``; with
+            none, the first guesses are the mean.
+        terms: Those of the thetas.
     """
-    if not fits:
+    if not thetas:
         return np.zeros(len(terms)), _hierarchy(terms, _AROUND_GUESSES)
-    thetas = np.stack([fit.theta_of(terms) - fit.level for fit in fits])
-    mean = thetas.mean(axis=0)
+    of_devices = np.stack(thetas)
+    mean = of_devices.mean(axis=0)
     covariance = _hierarchy(terms, _AROUND_DEVICES)
-    if len(fits) > 1:
-        spread = thetas - mean
-        covariance += spread.T @ spread / (len(fits) - 1)
+    if len(thetas) > 1:
+        spread = of_devices - mean
+        covariance += spread.T @ spread / (len(thetas) - 1)
     return mean, covariance
 
 

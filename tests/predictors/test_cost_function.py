@@ -7,7 +7,8 @@ from mnaslat.graph import Graph
 from mnaslat.lowering import lower
 from mnaslat.predictors.base import Floats
 from mnaslat.predictors.calibration.predictor import CalibratedPredictor
-from mnaslat.predictors.compiled.feature_function import FeatureFunction, NumericalFunction
+from mnaslat.predictors.compiled.feature_function import NumericalFunction
+from mnaslat.predictors.compiled.protocol import CompiledFunction
 from mnaslat.predictors.cost_model.model import CostModel
 from tests.predictors.additive_cases import (
     CORRECTIONS,
@@ -46,7 +47,7 @@ MODELS = {
 }
 
 
-def _function(predictor: CostModel | CalibratedPredictor) -> tuple[FeatureFunction, Floats]:
+def _function(predictor: CostModel | CalibratedPredictor) -> tuple[CompiledFunction, Floats]:
     """A function, and what it reads of every network of the small space."""
     features = predictor.additive_features(GRAPHS)
     function = predictor.feature_function(features.max(axis=0))
