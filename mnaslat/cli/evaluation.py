@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mnaslat.arrays import Floats
 from mnaslat.cli.setup import calibration_graphs, fresh_networks, measure_networks
 from mnaslat.data.workspace import Workspace
 from mnaslat.errors import MnaslatError
 from mnaslat.predictors import prediction_errors
-from mnaslat.predictors.base import Floats
 from mnaslat.predictors.declared_errors import judged_errors
 from mnaslat.predictors.network_predictor import NetworkPredictor
 from mnaslat.space import SearchSpace

@@ -13,10 +13,11 @@ import typer
 
 from mnaslat.cli.evaluation import ELSEWHERE, errors_text
 from mnaslat.cli.networks import names_code, read_stored_network
-from mnaslat.cli.options import print_json, read_text, usage
+from mnaslat.cli.options import print_json, usage
 from mnaslat.cli.progress import say
 from mnaslat.data.measurement import Configuration
 from mnaslat.errors import MnaslatError
+from mnaslat.files import read_text
 from mnaslat.graph import Graph, Precision
 from mnaslat.predictors import CostModel
 from mnaslat.predictors.base import Network, as_graphs

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mnaslat.files import json_value, read_text
 from mnaslat.profiling.phone.tool.delegates import DELEGATES
 
 if TYPE_CHECKING:
@@ -241,38 +242,6 @@ def _read_architecture_file(path: Path, kind: Any) -> "Architecture":
     return architecture
 
 
-def read_text(path: Path, max_bytes: int) -> str:
-    """A file of UTF-8 text, read no further than its limit, whatever the file is.
-
-    Raises:
-        ValueError: If it cannot be read, is larger, or is no such text.
-    """
-    try:
-        with path.open("rb") as file:
-            content = file.read(max_bytes + 1)
-    except (OSError, ValueError) as error:  # a name with a null character is no OSError
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise ValueError(f"Cannot read {path}: {reason}.") from None
-    if len(content) > max_bytes:
-        raise ValueError(f"{path} is larger than {max_bytes // 2**20} MB.")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise ValueError(f"{path} is no UTF-8 text.") from None
-
-
 def print_json(data: Any) -> None:
     """One JSON document on standard output; not-a-number becomes null."""
-    print(json.dumps(_plain(data), indent=2))
-
-
-def _plain(value: Any) -> Any:
-    import math
-
-    if isinstance(value, dict):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+    print(json.dumps(json_value(data), indent=2))

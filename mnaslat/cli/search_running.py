@@ -12,11 +12,11 @@ from mnaslat.errors import DeviceError, MnaslatError
 
 if TYPE_CHECKING:
     from mnaslat.architecture import Architecture
+    from mnaslat.arrays import Floats
     from mnaslat.cli.progress import Update
     from mnaslat.data.measurement import Configuration
     from mnaslat.data.workspace import Workspace
     from mnaslat.graph import Precision
-    from mnaslat.predictors.base import Floats
     from mnaslat.profiling.device import Device
     from mnaslat.search.accuracy.source import AccuracySource
     from mnaslat.search.run.result import SearchResult
