@@ -42,7 +42,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.xdist_group(GROUPS[fixture]))
 
 
-
 @pytest.fixture(scope="session", autouse=True)
 def own_cache_and_no_adb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep the tests away from this computer's phones, adb server and cache.
