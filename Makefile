@@ -17,12 +17,11 @@ $(INSTALLED): pyproject.toml setup.py constraints.txt
 demo: install
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh
 
-# Two workers; what times something is kept on one of them (tests/conftest.py).
 test: install
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest
 
 test-slow: install
-	HYPOTHESIS_PROFILE=nightly $(BIN)/pytest -m slow
+	$(BIN)/pytest -m slow
 
 check: install
 	$(BIN)/ruff format --check .

@@ -29,17 +29,19 @@ from _results import Result, write_results
 from _trials import code_digest
 
 from mnaslat.architecture import Architecture
-from mnaslat.arrays import Floats
-from mnaslat.cli.setup import calibration_networks, measure_networks, profile_space, read_table
 from mnaslat.data.latency_table import LatencyTable
 from mnaslat.data.workspace import Workspace
 from mnaslat.predictors import CalibratedPredictor, TablePredictor
+from mnaslat.predictors.base import Floats
 from mnaslat.profiling.host.device import HostDevice
 from mnaslat.search.problem import SearchProblem
 from mnaslat.search.reward import RewardSettings
 from mnaslat.search.run.search import Search
 from mnaslat.search.settings import SearchSettings
 from mnaslat.space import SearchSpace, load_space
+from mnaslat.workflow.calibrate import calibration_networks
+from mnaslat.workflow.measure import measure_networks
+from mnaslat.workflow.profile import profile_space, read_table
 
 # What validation does was settled with others (docs/decisions.md).
 SEEDS = (50, 51, 52, 53, 54)
@@ -66,15 +68,15 @@ class _Measured:
 
     def measure(self, architectures: Sequence[Architecture], /) -> Floats:
         """Latencies in milliseconds, shape ``(n,)``."""
-        found = measure_networks(self._workspace, HostDevice(), architectures, quiet=True)
+        found = measure_networks(HostDevice(), architectures, self._workspace)
         return np.array(found.latency_ms)
 
 
 def predictors(space: SearchSpace) -> tuple[CalibratedPredictor, CalibratedPredictor]:
     """As ``mnaslat calibrate`` would make it, and the optimistic one."""
     workspace, device = Workspace(_FOLDER / "predictor"), HostDevice()
-    profile_space(workspace, device, space)
-    table = read_table(workspace, device, "fp32")
+    profile_space(device, space, workspace)
+    table = read_table(device, workspace, "fp32")
     rows = {
         signature: replace(row, latency_ms=_OPTIMISM * row.latency_ms)
         if _KIND in signature

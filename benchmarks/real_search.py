@@ -27,7 +27,6 @@ from _widths import nearest_not_faster, widths_of
 
 import mnaslat
 from mnaslat.architecture import Architecture
-from mnaslat.cli.setup import MeasuredNetworks, calibration_networks, measure_networks
 from mnaslat.data.images.loading import load_images
 from mnaslat.data.workspace import Workspace
 from mnaslat.predictors import CostModel, save_predictor
@@ -38,6 +37,8 @@ from mnaslat.search.accuracy.sources import accuracy_source
 from mnaslat.search.accuracy.training import TrainingSettings, train
 from mnaslat.search.run.result import RESULT_FILE
 from mnaslat.space import SearchSpace
+from mnaslat.workflow.calibrate import calibration_networks
+from mnaslat.workflow.measure import MeasuredNetworks, measure_networks
 
 WORKSPACE = Path(__file__).resolve().parents[1] / "bench-workspace" / "real"
 RESOLUTION, WIDTH, N_CLASSES = 28, 0.35, 10  # of the images; of the space
@@ -92,7 +93,7 @@ def measured(architectures: Sequence[Architecture], part: str = "") -> MeasuredN
     """Latencies on this computer; ``part`` keeps them apart from those of other parts."""
     workspace = Workspace(WORKSPACE / part)
     rounds = N_ROUNDS if part else 0
-    return measure_networks(workspace, HostDevice(), architectures, n_rounds=rounds, quiet=True)
+    return measure_networks(HostDevice(), architectures, workspace, n_rounds=rounds)
 
 
 def make_predictor() -> Mapping[str, Any]:

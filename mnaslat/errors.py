@@ -1,6 +1,7 @@
 """What mnaslat raises on purpose.
 
-Wrong arguments are a plain ``ValueError``. Everything a caller may want to catch is in this tree::
+Wrong arguments are a ``ValueError``; an ``ArgumentError`` also names the argument. Everything else
+that a caller may want to catch is in this tree::
 
     MnaslatError
     ├── DeviceError            a device cannot be found, opened or kept
@@ -16,6 +17,18 @@ Wrong arguments are a plain ``ValueError``. Everything a caller may want to catc
 
 Every message says what happened and what to do next: the command line prints it as it is.
 """
+
+
+class ArgumentError(ValueError):
+    """An argument of a function is wrong.
+
+    Attributes:
+        argument: Name of the argument; the command line shows the option of the same name.
+    """
+
+    def __init__(self, argument: str, message: str) -> None:
+        super().__init__(message)
+        self.argument = argument
 
 
 class MnaslatError(Exception):

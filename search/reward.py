@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mnaslat.arrays import Floats
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)

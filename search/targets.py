@@ -1,9 +1,9 @@
 """The latency wanted: one target, or a range of which every episode draws its own."""
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mnaslat.arrays import Floats
-
+Floats = NDArray[np.float64]
 TargetRange = tuple[float, float]
 
 _BLOCK = 20  # episodes whose targets are spread evenly

@@ -1,4 +1,4 @@
-"""The command line: the only room that imports all others."""
+"""The command line: parses, calls the Python API of ``mnaslat.workflow`` and prints."""
 
 import functools
 import sys
@@ -6,14 +6,22 @@ from collections.abc import Callable
 
 import typer
 
-from mnaslat.cli.devices import devices
-from mnaslat.cli.listing import LISTING
-from mnaslat.cli.measure import MEASURING
-from mnaslat.cli.models import MODELS
-from mnaslat.cli.predicting import PREDICTING
-from mnaslat.cli.reports import REPORTS
-from mnaslat.cli.searching import SEARCHING
-from mnaslat.errors import MnaslatError
+from mnaslat.cli.commands.calibrate import calibrate
+from mnaslat.cli.commands.devices import devices
+from mnaslat.cli.commands.evaluate import evaluate
+from mnaslat.cli.commands.export import export
+from mnaslat.cli.commands.model import model
+from mnaslat.cli.commands.predict import predict
+from mnaslat.cli.commands.predictors import predictors
+from mnaslat.cli.commands.profile import profile
+from mnaslat.cli.commands.report import report
+from mnaslat.cli.commands.search import search
+from mnaslat.cli.commands.space import space
+from mnaslat.cli.commands.validate import validate
+from mnaslat.errors import ArgumentError, MnaslatError
+
+# Arguments of the Python API that the command line calls otherwise.
+_OPTION_OF = {"model": "MODEL", "n_networks": "--models", "n_samples": "--samples"}
 
 app = typer.Typer(
     name="mnaslat",
@@ -40,14 +48,17 @@ def main() -> None:
 
 
 def _stoppable(command: Callable[..., None]) -> Callable[..., None]:
-    """Ctrl-C ends a command with a sentence instead of a bare "Aborted"."""
+    """Turn wrong arguments into usage errors, and Ctrl-C into a sentence."""
 
     @functools.wraps(command)
     def run(*arguments: object, **options: object) -> None:
         try:
             command(*arguments, **options)
+        except ArgumentError as error:
+            option = _OPTION_OF.get(error.argument) or f"--{error.argument.replace('_', '-')}"
+            raise typer.BadParameter(str(error), param_hint=option) from None
         except KeyboardInterrupt:
-            _fail("Stopped. Run the same command again to go on where it stopped.", 130)
+            _fail("Stopped. Run the same command again to resume it.", 130)
 
     return run
 
@@ -58,5 +69,17 @@ def _fail(message: str, status: int = 1) -> None:
 
 
 app.add_typer(devices, name="devices")
-for _command in (*MEASURING, *MODELS, *PREDICTING, *LISTING, *SEARCHING, *REPORTS):
+for _command in (
+    profile,
+    calibrate,
+    evaluate,
+    validate,
+    space,
+    model,
+    export,
+    predict,
+    predictors,
+    search,
+    report,
+):
     app.command()(_stoppable(_command))

@@ -1,24 +1,19 @@
 """Options that several commands share, and how their values are read."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mnaslat.files import json_value, read_text
 from mnaslat.profiling.phone.tool.delegates import DELEGATES
 
 if TYPE_CHECKING:
-    from mnaslat.architecture import Architecture
-    from mnaslat.data.measurement import Configuration
     from mnaslat.data.workspace import Workspace
-    from mnaslat.profiling.device import Device
+    from mnaslat.profiling.device import DeviceSettings
     from mnaslat.space import SearchSpace
-
-_MAX_ARCHITECTURE_BYTES = 2**20
+    from mnaslat.torch_import.translation import Unknown
 
 WorkspaceOption = Annotated[
     Path,
@@ -95,6 +90,30 @@ GuardOption = Annotated[
         "max-thermal-status=1,min-battery-percent=30.",
     ),
 ]
+UnknownOption = Annotated[
+    str,
+    typer.Option(
+        "--unknown",
+        help="An operation without a meaning here: error, or estimate it by the elements it moves.",
+    ),
+]
+_MODEL = (
+    "A published network (mnasnet-a1, mobilenet-v2@0.75), comma-separated tokens of the space, or "
+    "an architecture's JSON file"
+)
+ModelArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help=f"{_MODEL}; a .tflite file; or FILE.py:FUNCTION or MODULE:FUNCTION, which is run, so "
+        "name only code you trust: it returns a torch module.",
+    ),
+]
+ArchitectureArgument = Annotated[str, typer.Argument(metavar="MODEL", help=f"{_MODEL}.")]
+OptionalResolution = Annotated[
+    int | None,
+    typer.Option("--resolution", min=8, max=1024, help="Pixels; the network's own if left out."),
+]
 PrecisionOption = Annotated[str, typer.Option("--precision", help="fp32 (fp16, int8: later).")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of all random choices.")]
 PredictorOption = Annotated[
@@ -126,77 +145,29 @@ def open_workspace(path: Path) -> "Workspace":
     return Workspace(path)
 
 
-def open_device(
-    name: str,
-    *,
+def device_options(
     threads: int = 1,
     cores: str = "",
     delegate: str = "",
-    runtime: str = "",
-    measured: "tuple[Configuration, ...]" = (),
     binary: Path | None = None,
     guard: str = "",
-) -> "Device":
-    """The device of that name; a usage error where it has not what is asked for.
-
-    ``measured`` are configurations of the workspace: a phone goes on with the tool of its own.
-
-    Raises:
-        DeviceError: If it is not there or cannot be used.
-    """
-    from mnaslat.cli.progress import download_progress, say
-    from mnaslat.profiling import registry as devices
+) -> "DeviceSettings":
+    """The options that say how a device is measured; a usage error where one is wrong."""
     from mnaslat.profiling.device import DeviceSettings
     from mnaslat.profiling.phone.guard.policy import GuardPolicy
 
     with usage("--guard"):
         GuardPolicy.parse(guard)
-    with download_progress() as on_download, usage("device"):
-        return devices.open_device(
-            name,
-            DeviceSettings(
-                threads=threads,
-                cores=cores,
-                delegate=delegate,
-                runtime=runtime,
-                measured=measured,
-                benchmark_binary=binary,
-                guard=guard,
-                on_download=on_download,
-            ),
-            on_trouble=say,
-        )
-
-
-def open_device_of(
-    configuration: "Configuration", name: str = "", *, binary: Path | None = None, guard: str = ""
-) -> "Device":
-    """The device that a configuration was measured on, in the same setting.
-
-    Raises:
-        ConfigurationMismatch: If the device here is not the one of the configuration.
-        DeviceError: If it is not there or cannot be used.
-    """
-    from mnaslat.errors import ConfigurationMismatch
-    from mnaslat.profiling.registry import known_as
-
-    known = known_as(name) if name else None
-    if known not in (None, configuration.device):
-        raise ConfigurationMismatch(
-            f"The predictor is of {configuration.device} and says nothing about {known}. Choose "
-            f"one of {known} with --predictor, or measure on {configuration.device}."
-        )
-    device = open_device(
-        name or configuration.device,
-        threads=configuration.threads,
-        cores=configuration.cores,
-        delegate=configuration.delegate,
-        runtime=configuration.runtime,
-        binary=binary,
-        guard=guard,
+    return DeviceSettings(
+        threads=threads, cores=cores, delegate=delegate, benchmark_binary=binary, guard=guard
     )
-    configuration.require(device.configuration(configuration.precision), f"Device {device.name}")
-    return device
+
+
+def only_fp32(precision: str) -> None:
+    """Refuse another precision than fp32, which cannot be measured yet."""
+    with usage("--precision"):
+        if precision != "fp32":
+            raise ValueError(f"{precision!r} cannot be measured yet; use --precision fp32.")
 
 
 def open_space(
@@ -209,39 +180,10 @@ def open_space(
         return load_space(name, width=width, resolution=resolution, n_classes=n_classes)
 
 
-def read_architecture(text: str, space: "SearchSpace", resolution: int | None) -> "Architecture":
-    """A network by name, by comma-separated tokens of a space, or from a JSON file."""
-    from dataclasses import replace
-
-    import numpy as np
-
-    from mnaslat import zoo
-    from mnaslat.architecture import Architecture
-
-    with usage("MODEL"):
-        if text.endswith(".json"):
-            architecture = _read_architecture_file(Path(text), Architecture)
-        elif text.replace(",", "").replace(" ", "").isdigit() and "," in text:
-            architecture = space.decode(np.array([int(token) for token in text.split(",")]))
-        else:
-            architecture = zoo.load_network(text)
-    return architecture if resolution is None else replace(architecture, resolution=resolution)
-
-
-def _read_architecture_file(path: Path, kind: Any) -> "Architecture":
-    text = read_text(path, _MAX_ARCHITECTURE_BYTES)
-    try:
-        data = json.loads(text)
-    except (ValueError, RecursionError):
-        raise ValueError(f"{path} is not JSON.") from None
-    if isinstance(data, dict):
-        data = data.get("architecture", data)  # as `mnaslat model --json` prints it
-    if not isinstance(data, dict):
-        raise ValueError(f"{path} does not hold an architecture.")
-    architecture: Architecture = kind.from_json(data)
-    return architecture
-
-
-def print_json(data: Any) -> None:
-    """One JSON document on standard output; not-a-number becomes null."""
-    print(json.dumps(json_value(data), indent=2))
+def on_unknown(text: str) -> "Unknown":
+    """Read the value of ``--unknown``; a usage error where it is not known."""
+    if text == "error":
+        return "error"
+    if text == "estimate":
+        return "estimate"
+    raise typer.BadParameter(f"{text!r} is neither error nor estimate.", param_hint="--unknown")

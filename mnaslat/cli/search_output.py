@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from mnaslat.units import format_duration, format_ms
 
 if TYPE_CHECKING:
-    from mnaslat.search.run.records import Validation
     from mnaslat.search.run.result import SearchResult, Winner
 
 _N_REASONS = 3
@@ -60,20 +59,6 @@ def print_result(folder: Path, result: "SearchResult", measured_shares: Sequence
     name = result.winners[0].name if len(result.winners) == 1 else "winner-*ms"
     print(f"Run: {folder} (result.json, {name}.json, .tflite, .pt)")
     print(f"Again: {result.command}\nNext: mnaslat report")
-
-
-def validation_lines(validations: "Sequence[Validation]") -> list[str]:
-    """For each round what was measured in it, and what was predicted before and after."""
-    by_round: dict[int, list[str]] = {}
-    for row in validations:
-        by_round.setdefault(row.round, []).append(
-            f"{row.measured_ms:.4g} ({row.predicted_ms:.4g}, then {row.predicted_after_ms:.4g})"
-        )
-    return [
-        f"Round {number}: measured (predicted before, then after learning from it), in ms: "
-        + ", ".join(texts)
-        for number, texts in by_round.items()
-    ]
 
 
 def _print_verdict(winner: "Winner", *, same: bool) -> None:

@@ -24,14 +24,14 @@ from mnaslat.reports.predictor_page import (
 from mnaslat.search.run.candidates import Candidate, front_of
 from mnaslat.search.run.records import RoundRecord, Validation, validation_errors
 from mnaslat.search.run.result import Winner as FoundWinner
-from mnaslat.search.run.run_folder import Run
+from mnaslat.search.run.run_folder import SearchRun
 from mnaslat.search.run.summary import winners_of
 from mnaslat.units import format_ms
 
 _MAX_POINTS = 3000  # of the chart; a search may have evaluated many more
 
 
-def run_page(run: Run) -> ReportPage:
+def run_page(run: SearchRun) -> ReportPage:
     """The page of a run, finished or not."""
     folder = run.folder
     store = run.store()
@@ -72,13 +72,13 @@ def run_page(run: Run) -> ReportPage:
     )
 
 
-def _targets(run: Run) -> str:
+def _targets(run: SearchRun) -> str:
     low, high = run.settings.target_range_ms
     return format_ms(high) if low == high else f"{low:.3g} to {format_ms(high)}"
 
 
 def _headline(
-    run: Run, winners: Sequence[FoundWinner], validations: list[Validation]
+    run: SearchRun, winners: Sequence[FoundWinner], validations: list[Validation]
 ) -> tuple[str, ...]:
     sentences = []
     for winner in dict.fromkeys((winners[0], winners[-1])):
@@ -100,7 +100,7 @@ def _headline(
     return tuple(sentences)
 
 
-def _winner(run: Run, winner: FoundWinner) -> Winner:
+def _winner(run: SearchRun, winner: FoundWinner) -> Winner:
     path, found = run.folder / f"{winner.name}.json", winner.candidate
     return Winner(
         name=f"Best at {format_ms(winner.target_ms)}",

@@ -50,9 +50,10 @@ def load_space(
     """
     if name in _PRESETS:
         given = {"resolution": resolution, "n_classes": n_classes}
-        return _PRESETS[name](
+        preset = _PRESETS[name](
             width=width, **{key: value for key, value in given.items() if value is not None}
         )
+        return replace(preset, width=width)
     path, _, function = name.rpartition(":")
     if not path.endswith(".py"):
         raise ValueError(
@@ -75,7 +76,7 @@ def load_space(
         )
     if not isinstance(space, SearchSpace):
         raise ValueError(f"{function} in {path} returned {type(space).__name__}, no SearchSpace.")
-    return replace(space, name=name)
+    return replace(space, name=name, width=width)
 
 
 @contextmanager

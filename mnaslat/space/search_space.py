@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from mnaslat.architecture import Architecture
-from mnaslat.arrays import Tokens
 from mnaslat.graph import Graph, Precision
 from mnaslat.lowering import lower
 
+Tokens = NDArray[np.int64]
 Choice = int | float | str
 Choices = Mapping[str, Choice]
 
@@ -48,6 +48,7 @@ class SearchSpace:
             up to the dot) the names of the decisions that its layers depend on. This is what makes
             it possible to list all layers of a space without listing its networks.
         title: One line for people.
+        width: Multiplier of all filters that ``build`` applies; kept in the records of runs.
     """
 
     name: str
@@ -56,6 +57,7 @@ class SearchSpace:
     read: Callable[[Architecture], Choices] = field(repr=False)
     parts: Mapping[str, tuple[str, ...]] = field(repr=False)
     title: str = ""
+    width: float = 1.0
 
     @property
     def size(self) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mnaslat.arrays import Floats
+from mnaslat.predictors.base import Floats
 
 Rows = NDArray[np.intp] | slice
 

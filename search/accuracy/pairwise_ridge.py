@@ -5,7 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mnaslat.arrays import Floats, Tokens
+from mnaslat.space import Tokens
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,6 +23,7 @@ class ChildResult:
             raise ValueError("A child without an accuracy needs a failure: say why.")
 
 
+@runtime_checkable
 class AccuracySource(Protocol):
     """Anything that says how accurate networks are.
 

@@ -2,17 +2,17 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from mnaslat.architecture import Architecture
-from mnaslat.errors import SearchError
+from mnaslat.errors import MnaslatError, SearchError
 from mnaslat.predictors.network_predictor import NetworkPredictor, open_predictor
 from mnaslat.search.reward import RewardSettings
 from mnaslat.search.run.candidates import Candidate, candidates_of
-from mnaslat.search.run.result import is_finished
+from mnaslat.search.run.result import SearchResult, is_finished
 from mnaslat.search.run.run_store import SearchStore
 from mnaslat.search.settings import SearchSettings
 from mnaslat.search.tokens import tokens_row
@@ -22,13 +22,30 @@ FORMAT = 2  # 1: first published form; 2: options of several searchers
 
 
 @dataclass(frozen=True)
-class Run:
+class SearchRun:
     """A run folder: ``run.json`` with the options, the predictor it was started with, results."""
 
     folder: Path
     request: Mapping[str, Any]  # what the user asked for; the same request goes on with the run
     settings: SearchSettings
     trusted_space: str = ""  # a space in a Python file that may be run
+    result: SearchResult | None = None  # of a search in this process; else read result.json
+    failure: MnaslatError | None = None  # what ended that search before its time
+
+    def __repr__(self) -> str:
+        state = "finished" if self.finished else "unfinished"
+        return f"SearchRun({self.folder}, {state})"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values: the folder, and the result if there is one."""
+        found = {} if self.result is None else self.result.to_json()
+        return {"run": str(self.folder), **found}
+
+    def with_space(self, space: SearchSpace) -> "SearchRun":
+        """Return this run with its space given, so that no file has to be run for it."""
+        run = replace(self, trusted_space=self.settings.space)
+        run.__dict__["space"] = space
+        return run
 
     @property
     def finished(self) -> bool:
@@ -96,7 +113,7 @@ class Run:
             ) from None
 
 
-def read(folder: Path) -> Run:
+def read(folder: Path) -> SearchRun:
     path = folder / "run.json"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -106,6 +123,8 @@ def read(folder: Path) -> Run:
         reward = RewardSettings(**settings.pop("reward"))
         if settings.get("target_ms_range") is not None:
             settings["target_ms_range"] = tuple(settings["target_ms_range"])
-        return Run(folder, dict(content["request"]), SearchSettings(reward=reward, **settings))
+        return SearchRun(
+            folder, dict(content["request"]), SearchSettings(reward=reward, **settings)
+        )
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise SearchError(f"{folder} is not the folder of a search run: {error}.") from None

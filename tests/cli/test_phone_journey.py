@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from mnaslat.cli.predictors import newest_predictor, store_predictor
 from mnaslat.data.latency_table import LatencyTable
 from mnaslat.data.measurement import Configuration, Measurement
 from mnaslat.data.measurement_store import Store
 from mnaslat.data.workspace import Workspace
 from mnaslat.predictors import CalibratedPredictor, TablePredictor, load_predictor
+from mnaslat.workflow.predictor_library import newest_predictor, store_predictor
 from tests.phone.adb_server import AdbServer
 from tests.phone.fixtures import PhoneBox
 from tests.phone.phone import Phone

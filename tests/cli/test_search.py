@@ -11,7 +11,7 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from mnaslat.cli.searching import search
+from mnaslat.cli.commands.search import search
 from mnaslat.search.run.artifacts import load_winner
 from mnaslat.search.searchers.registry import known_searchers
 
@@ -117,7 +117,7 @@ def test_an_error_on_the_way_comes_after_the_networks_found(cli: Any, tmp_path: 
     (run,) = (tmp_path / "runs").iterdir()
     assert json.loads((run / "result.json").read_text())["ended"] == "failed"
     again = cli.run(*command)  # in a fresh process, where the function is right again
-    assert f"Going on with the unfinished run in {run}" in again.stderr
+    assert f"Continuing the unfinished run in {run}" in again.stderr
 
 
 @pytest.mark.parametrize(

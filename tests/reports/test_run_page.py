@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mnaslat.cli.search_output import print_result, validation_lines
+from mnaslat.cli.search_output import print_result
 from mnaslat.predictors import load_pretrained, save_predictor
 from mnaslat.reports.charts import drift_chart, reward_chart
 from mnaslat.reports.page_data import ReportPage, RewardPoint
@@ -13,11 +13,12 @@ from mnaslat.search.reward import RewardSettings
 from mnaslat.search.run.candidates import Candidate
 from mnaslat.search.run.records import Evaluation, RoundRecord, Validation
 from mnaslat.search.run.result import SearchResult, Winner
-from mnaslat.search.run.run_folder import Run
+from mnaslat.search.run.run_folder import SearchRun
 from mnaslat.search.run.run_store import SearchStore
 from mnaslat.search.settings import SearchSettings
 from mnaslat.search.tokens import tokens_row
 from mnaslat.space import load_space
+from mnaslat.workflow.search import validation_lines
 
 SPACE = load_space("mnasnet", resolution=32, n_classes=10)
 SETTINGS = SearchSettings(reward=RewardSettings.hard(50.0), resolution=32, n_classes=10)
@@ -46,7 +47,7 @@ def a_round(number: int, mean_reward: float, best_reward: float, entropy: float)
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> ReportPage:
     """Of a run of two rounds; the last network was measured after them."""
-    run = Run(tmp_path_factory.mktemp("run"), {"accuracy": "supernet"}, SETTINGS)
+    run = SearchRun(tmp_path_factory.mktemp("run"), {"accuracy": "supernet"}, SETTINGS)
     save_predictor(load_pretrained("pixel4-cpu1-fp32"), run.predictor_path)
     store = SearchStore(run.folder / "search.sqlite")
     for index, tokens in enumerate(NETWORKS):

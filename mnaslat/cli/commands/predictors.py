@@ -1,4 +1,4 @@
-"""The command that lists predictors."""
+"""The command ``predictors``."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -9,8 +9,8 @@ from mnaslat.cli.options import (
     JsonOption,
     WorkspaceOption,
     open_workspace,
-    print_json,
 )
+from mnaslat.cli.terminal import print_json
 
 if TYPE_CHECKING:
     from mnaslat.data.measurement import Configuration
@@ -38,10 +38,10 @@ def predictors(workspace: WorkspaceOption = DEFAULT_WORKSPACE, json: JsonOption 
 def _own(workspace: Path) -> list[dict[str, Any]]:
     if not workspace.is_dir():  # none is made only to say that it is empty
         return []
-    from mnaslat.cli.predictors import newest_first
     from mnaslat.errors import PredictorFileError
     from mnaslat.predictors.declared_errors import judged_errors
     from mnaslat.predictors.network_predictor import open_predictor
+    from mnaslat.workflow.predictor_library import newest_first
 
     rows = []
     for path in newest_first(open_workspace(workspace)):
@@ -81,6 +81,3 @@ def _line(row: dict[str, Any]) -> str:
     errors = [row["held_out_mape"], row["new_family_mape"]]
     shown = "".join(f"{'' if each is None else f'{each:.1%}':>7}" for each in errors)
     return f"  {row['predictor']:30}{shown}   {row['n_networks']} networks, {row['precision']}"
-
-
-LISTING = (predictors,)

@@ -1,70 +1,71 @@
-"""What a command may be given as a network, as something that predictors take."""
+"""Reads networks by name, tokens, file or function."""
 
 import importlib
 import importlib.util
 import inspect
+import json
 import sys
 import traceback
+from dataclasses import replace
+from os import PathLike
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+import numpy as np
 
-from mnaslat.cli.options import read_architecture, usage
-from mnaslat.errors import UnsupportedOperation
+from mnaslat import zoo
+from mnaslat.architecture import Architecture
+from mnaslat.errors import ArgumentError, UnsupportedOperation
+from mnaslat.graph import Precision
+from mnaslat.space import SearchSpace, load_space
+from mnaslat.workflow.progress import naming
 
 if TYPE_CHECKING:
-    from mnaslat.graph import Precision
     from mnaslat.predictors.base import Network
-    from mnaslat.space import SearchSpace
     from mnaslat.torch_import.translation import Unknown
 
 _DEFAULT_RESOLUTION = 224
-
-UnknownOption = Annotated[
-    str,
-    typer.Option(
-        "--unknown",
-        help="An operation without a meaning here: error, or estimate it by the elements it moves.",
-    ),
-]
-
-
-def on_unknown(text: str) -> "Unknown":
-    """What ``--unknown`` says; a usage error where it says something else."""
-    if text == "error":
-        return "error"
-    if text == "estimate":
-        return "estimate"
-    raise typer.BadParameter(f"{text!r} is neither error nor estimate.", param_hint="--unknown")
+_MAX_ARCHITECTURE_BYTES = 2**20
 
 
 def read_network(
-    text: str,
-    space: "SearchSpace",
-    resolution: int | None,
+    text: str | PathLike[str],
+    space: SearchSpace | None = None,
     *,
-    precision: "Precision" = "fp32",
+    resolution: int | None = None,
+    precision: Precision = "fp32",
     unknown: "Unknown" = "error",
 ) -> "Network":
-    """A network by name, tokens or JSON file, from a .tflite file, or made by a function.
+    """Read a network by name, tokens or JSON file, from a .tflite file, or made by a function.
 
     Only the last, ``FILE.py:FUNCTION`` or ``MODULE:FUNCTION``, runs code of the user's. Its module
-    sees an RGB image of ``resolution`` pixels.
+    is given an RGB image of ``resolution`` pixels.
+
+    Args:
+        text: What to read.
+        space: Of tokens; the space ``mnasnet`` if left out.
+        resolution: Pixels of the square image; the network's own if left out.
+        precision: Of a network that a function makes.
+        unknown: ``error``, or ``estimate`` to price operations without a meaning here by the
+            elements that they move.
 
     Raises:
+        ValueError: If there is no such network, file or function.
         MnaslatError: If a file or a module cannot be understood as a network.
     """
+    text = str(text)
     if text.endswith(".tflite") and resolution is not None:
-        with usage("--resolution"):
-            raise ValueError(f"The size of the image stands in {text} itself: leave this out.")
+        raise ArgumentError(
+            "resolution", f"The size of the image stands in {text} itself: leave this out."
+        )
     if not names_code(text):
-        return read_stored_network(text, space, resolution, unknown=unknown)
+        return read_stored_network(text, space, resolution=resolution, unknown=unknown)
     from mnaslat.torch_import import graph_from_torch
 
     pixels = resolution or _DEFAULT_RESOLUTION
-    module = _made_by(text)
+    with naming("model"):
+        module = _made_by(text)
     try:
         return graph_from_torch(
             module, (1, 3, pixels, pixels), precision=precision, unknown=unknown
@@ -74,24 +75,81 @@ def read_network(
 
 
 def read_stored_network(
-    text: str, space: "SearchSpace", resolution: int | None, *, unknown: "Unknown" = "error"
+    text: str,
+    space: SearchSpace | None = None,
+    *,
+    resolution: int | None = None,
+    unknown: "Unknown" = "error",
 ) -> "Network":
-    """What ``read_network`` reads, but no function's: whatever stands there, no code is run.
+    """Read what ``read_network`` reads, but never run code.
 
     Raises:
+        ValueError: If there is no such network or file.
         MnaslatError: If a .tflite file cannot be understood as a network.
     """
     if not text.endswith(".tflite"):
-        return read_architecture(text, space, resolution)
+        return read_architecture(text, space, resolution=resolution)
     from mnaslat.tflite import graph_from_tflite
 
-    with usage("MODEL"):
+    with naming("model"):
         if not Path(text).is_file():
             raise ValueError(f"There is no file {text}.")
         try:
             return graph_from_tflite(text, unknown=unknown)
         except UnsupportedOperation as error:
             raise _with_option(error) from None
+
+
+def read_architecture(
+    text: str, space: SearchSpace | None = None, *, resolution: int | None = None
+) -> Architecture:
+    """Read an architecture by name, by comma-separated tokens of a space, or from a JSON file.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    with naming("model"):
+        if text.endswith(".json"):
+            architecture = _read_architecture_file(Path(text))
+        elif text.replace(",", "").replace(" ", "").isdigit() and "," in text:
+            space = space or load_space("mnasnet")
+            architecture = space.decode(np.array([int(token) for token in text.split(",")]))
+        else:
+            architecture = zoo.load_network(text)
+    return architecture if resolution is None else replace(architecture, resolution=resolution)
+
+
+def _read_architecture_file(path: Path) -> Architecture:
+    text = read_text(path, _MAX_ARCHITECTURE_BYTES)
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError):
+        raise ValueError(f"{path} is not JSON.") from None
+    if isinstance(data, dict):
+        data = data.get("architecture", data)  # as `mnaslat model --json` prints it
+    if not isinstance(data, dict):
+        raise ValueError(f"{path} does not hold an architecture.")
+    return Architecture.from_json(data)
+
+
+def read_text(path: Path, max_bytes: int) -> str:
+    """Read a file of UTF-8 text, no further than its limit.
+
+    Raises:
+        ValueError: If it cannot be read, is larger, or is no such text.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(max_bytes + 1)
+    except (OSError, ValueError) as error:  # a name with a null character is no OSError
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise ValueError(f"Cannot read {path}: {reason}.") from None
+    if len(content) > max_bytes:
+        raise ValueError(f"{path} is larger than {max_bytes // 2**20} MB.")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is no UTF-8 text.") from None
 
 
 def names_code(text: str) -> bool:
@@ -106,22 +164,21 @@ def _made_by(text: str) -> Any:
     from torch import nn
 
     home, _, name = text.rpartition(":")
-    with usage("MODEL"):
-        function = getattr(_imported(home), name, None)
-        if not callable(function):
-            raise ValueError(f"{home} has no function {name!r}.")
-        needed = _needed_arguments(function)
-        if needed:
-            raise ValueError(
-                f"{name} in {home} needs arguments ({', '.join(needed)}), and is called without. "
-                "Write a function without arguments that calls it, and name that."
-            )
-        try:
-            module = function()
-        except Exception as error:  # whatever the user's code raises
-            raise ValueError(f"{text} failed {_where_and_why(error)}") from None
-        if not isinstance(module, nn.Module):
-            raise ValueError(f"{text} returned a {type(module).__name__}, not a torch module.")
+    function = getattr(_imported(home), name, None)
+    if not callable(function):
+        raise ValueError(f"{home} has no function {name!r}.")
+    needed = _needed_arguments(function)
+    if needed:
+        raise ValueError(
+            f"{name} in {home} needs arguments ({', '.join(needed)}), and is called without. "
+            "Write a function without arguments that calls it, and name that."
+        )
+    try:
+        module = function()
+    except Exception as error:  # of the user's code, of any kind
+        raise ValueError(f"{text} failed {_where_and_why(error)}") from None
+    if not isinstance(module, nn.Module):
+        raise ValueError(f"{text} returned a {type(module).__name__}, not a torch module.")
     return module
 
 

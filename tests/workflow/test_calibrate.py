@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from mnaslat.cli.setup import calibration_networks
 from mnaslat.lowering import lower
 from mnaslat.space import load_space
+from mnaslat.workflow.calibrate import calibration_networks
 
 
 def test_calibration_networks_are_spread_over_their_weights() -> None:

@@ -1,11 +1,12 @@
-"""Commands about devices: what can be measured on, and cleaning up."""
+"""The commands ``devices`` and ``devices clean``."""
 
 import sys
 from typing import Annotated
 
 import typer
 
-from mnaslat.cli.options import JsonOption, print_json
+from mnaslat.cli.options import JsonOption
+from mnaslat.cli.terminal import print_json
 
 devices = typer.Typer(
     help="List what can be measured on, and what is wrong with the rest.",
@@ -22,10 +23,11 @@ def list_devices(context: typer.Context, json: JsonOption = False) -> None:
     """
     if context.invoked_subcommand is not None:
         return
-    from mnaslat.profiling.registry import find_devices
+    from mnaslat.workflow.devices import find_devices
 
-    unseen: list[str] = []
-    found = find_devices(unseen.append)
+    events = _Notices()
+    found = find_devices(events=events)
+    unseen = events.texts
     if json:
         for reason in unseen:
             print(f"Some devices cannot be seen: {reason}", file=sys.stderr)
@@ -66,17 +68,31 @@ def clean(
 
     Example: mnaslat devices clean SERIAL
     """
-    from mnaslat.profiling.phone.discovery import connect
-    from mnaslat.profiling.phone.tool.installation import FOLDER
-    from mnaslat.profiling.phone.tool.installation import clean as clean_phone
+    from mnaslat.workflow.devices import clean_device
 
-    removed = clean_phone(connect(serial))
+    folder, removed = clean_device(serial)
     if json:
-        print_json({"device": serial, "removed": FOLDER if removed else None})
+        print_json({"device": serial, "removed": folder if removed else None})
     elif removed:
-        print(f"{FOLDER} was removed from {serial}.")
+        print(f"{folder} was removed from {serial}.")
     else:
-        print(f"There is no {FOLDER} on {serial}.")
+        print(f"There is no {folder} on {serial}.")
+
+
+class _Notices:
+    """Collects notices."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def progress(
+        self, step: str, done: int, total: int, seconds_left: float, detail: str = ""
+    ) -> None:
+        """Ignore it."""
+
+    def notice(self, text: str) -> None:
+        """Keep a notice."""
+        self.texts.append(text)
 
 
 def _printable(text: str) -> str:

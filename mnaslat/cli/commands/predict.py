@@ -1,4 +1,4 @@
-"""The command that predicts latencies, and says why."""
+"""The command ``predict``."""
 
 import math
 from dataclasses import asdict
@@ -7,26 +7,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mnaslat.cli.networks import UnknownOption, on_unknown, read_network
 from mnaslat.cli.options import (
     DEFAULT_WORKSPACE,
     JsonOption,
+    OptionalResolution,
     SpaceOption,
+    UnknownOption,
     WorkspaceOption,
+    on_unknown,
     open_space,
     open_workspace,
-    print_json,
 )
+from mnaslat.cli.terminal import print_json
 
 if TYPE_CHECKING:
     from mnaslat.predictors import Explanation
     from mnaslat.predictors.base import Network
     from mnaslat.predictors.network_predictor import NetworkPredictor
-
-OptionalResolution = Annotated[
-    int | None,
-    typer.Option("--resolution", min=8, max=1024, help="Pixels; the network's own if left out."),
-]
 
 
 def predict(
@@ -65,8 +62,9 @@ def predict(
 
     Example: mnaslat predict mnasnet-a1 mobilenet-v2 --predictor pixel4-cpu1-fp32 --explain
     """
-    from mnaslat.cli.predictors import find_predictor
     from mnaslat.predictors.declared_errors import judged_errors
+    from mnaslat.workflow.networks import read_network
+    from mnaslat.workflow.predictor_library import find_predictor
 
     meaning = on_unknown(unknown)
     if output is not None and not explain:
@@ -77,7 +75,7 @@ def predict(
     from_space = open_space(space, resolution=resolution)
     precision = found.configuration.precision
     networks = [
-        read_network(text, from_space, resolution, precision=precision, unknown=meaning)
+        read_network(text, from_space, resolution=resolution, precision=precision, unknown=meaning)
         for text in models
     ]
     rows = [
@@ -176,6 +174,3 @@ def _to_json(explanation: "Explanation | None") -> dict[str, Any] | None:
 
 def _shortened(text: str) -> str:
     return text if len(text) <= 24 else f"{text[:23]}…"
-
-
-PREDICTING = (predict,)

@@ -9,23 +9,24 @@ from typing import Any
 
 import numpy as np
 import pytest
-import typer
 
 import mnaslat
-from mnaslat.cli.measurements import (
-    MeasuredLine,
-    calibrate_elsewhere,
-    chosen_priors,
-    described_device,
-    fit_measurements,
-    read_measurements,
-    suggested_models,
-)
+from mnaslat.cli.commands.calibrate import _calibrate_from_file
 from mnaslat.data.measurement import Configuration
 from mnaslat.data.workspace import Workspace
+from mnaslat.errors import ArgumentError
 from mnaslat.lowering import lower
 from mnaslat.predictors import CostModel, load_predictor, save_predictor
 from mnaslat.space import load_space
+from mnaslat.workflow.calibrate_from_file import (
+    describe_device,
+    fit_measurements,
+    named_priors,
+    priors_or_pretrained,
+    suggest_networks,
+)
+from mnaslat.workflow.measurement_file import FileMeasurement, read_measurements
+from mnaslat.workflow.progress import SILENT
 from tests.predictors.made_up_networks import made_up_ms
 
 SPACE = load_space("mnasnet")
@@ -55,13 +56,30 @@ def _good(n: int = 8) -> list[tuple[str, Any]]:
     return [(model, float(ms)) for model, ms in zip(TOKENS[:n], LATENCY_MS[:n], strict=True)]
 
 
-def _read(path: Path) -> list[MeasuredLine]:
-    return read_measurements(path, SPACE, None, "fp32")
+def _read(path: Path) -> list[FileMeasurement]:
+    return read_measurements(path, SPACE)
 
 
 def _phone(**changes: Any) -> Configuration:
     settings = {"precision": "fp32", "threads": 1, "cores": "", "delegate": ""}
-    return described_device("phone", **{**settings, **changes})
+    return describe_device("phone", **{**settings, **changes})
+
+
+def calibrate_elsewhere(
+    workspace: Workspace, path: Path | None, configuration: Configuration, **options: Any
+) -> None:
+    """Run the command's own part of ``calibrate --measurements``."""
+    settings: dict[str, Any] = {"resolution": None, "priors": "", "n_suggested": 0, "json": False}
+    _calibrate_from_file(workspace, path, configuration, SPACE, **{**settings, **options})
+
+
+def chosen_priors(text: str, configuration: Configuration) -> tuple[CostModel, ...]:
+    return priors_or_pretrained(named_priors(text), configuration, SILENT)
+
+
+def suggested_models(model: CostModel, measured: list[FileMeasurement], n: int) -> list[str]:
+    found = suggest_networks(_phone(), SPACE, n, measured=measured, predictor=model)
+    return [str(each) for each in found]
 
 
 # --- what is read
@@ -108,9 +126,9 @@ def test_further_columns_comments_and_empty_lines_are_left_alone(tmp_path: Path)
 )  # fmt: skip
 def test_a_bad_line_is_named(tmp_path: Path, row: Any, sentence: str) -> None:
     path = _file(tmp_path, [*_good(2), row])
-    with pytest.raises(typer.BadParameter) as caught:
+    with pytest.raises(ArgumentError) as caught:
         _read(path)
-    assert re.search(sentence, caught.value.message)
+    assert re.search(sentence, str(caught.value))
 
 
 @pytest.mark.parametrize(
@@ -130,18 +148,18 @@ def test_what_is_no_file_of_measurements_is_refused(
 ) -> None:
     path = tmp_path / "phone.csv"
     path.write_bytes(content)
-    with pytest.raises(typer.BadParameter, match=sentence):
+    with pytest.raises(ArgumentError, match=sentence):
         _read(path)
-    with pytest.raises(typer.BadParameter, match="Cannot read"):
+    with pytest.raises(ArgumentError, match="Cannot read"):
         _read(tmp_path / "missing.csv")
 
 
 @pytest.mark.skipif(not Path("/dev/zero").exists(), reason="there is no file without end")
 def test_a_file_without_end_is_read_no_further_than_its_limit(tmp_path: Path) -> None:
-    with pytest.raises(typer.BadParameter, match="/dev/zero is larger than 16 MB"):
+    with pytest.raises(ArgumentError, match="/dev/zero is larger than 16 MB"):
         _read(Path("/dev/zero"))
     (tmp_path / "zero.json").symlink_to("/dev/zero")
-    with pytest.raises(typer.BadParameter, match=r"line 2: .*zero\.json is larger than 1 MB"):
+    with pytest.raises(ArgumentError, match=r"line 2: .*zero\.json is larger than 1 MB"):
         _read(_file(tmp_path, [("zero.json", 3.0)]))
 
 
@@ -161,22 +179,22 @@ def test_a_json_file_that_is_no_architecture_is_refused(
     tmp_path: Path, content: bytes, sentence: str
 ) -> None:
     (tmp_path / "network.json").write_bytes(content)
-    with pytest.raises(typer.BadParameter, match=sentence):
+    with pytest.raises(ArgumentError, match=sentence):
         _read(_file(tmp_path, [("network.json", 3.0)]))
 
 
 def test_measurements_that_agree_may_stand_twice(tmp_path: Path) -> None:
     rows = [*_good(6), (TOKENS[0], 1.02 * float(LATENCY_MS[0]))]
-    model = fit_measurements(_read(_file(tmp_path, rows)), (), _phone())
-    assert len(model.networks) == 6
+    model = fit_measurements(_read(_file(tmp_path, rows)), _phone(), ())
+    assert len(model.predictor.networks) == 6
 
 
 def test_merged_lines_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = _file(tmp_path, [*_good(6), (TOKENS[0], 1.02 * float(LATENCY_MS[0]))])
     place = Workspace(tmp_path / "place")
-    calibrate_elsewhere(place, path, _phone(), SPACE, priors="none")
+    calibrate_elsewhere(place, path, _phone(), priors="none")
     assert "Lines 2 and 8 are the same network: merged." in capsys.readouterr().out
-    calibrate_elsewhere(place, path, _phone(), SPACE, priors="none", json=True)
+    calibrate_elsewhere(place, path, _phone(), priors="none", json=True)
     assert json.loads(capsys.readouterr().out)["merged_lines"] == [[2, 8]]
 
 
@@ -186,14 +204,14 @@ def test_a_line_that_disagrees_with_all_others_is_named(
     rows = _good(12)
     rows[9] = (rows[9][0], 5 * rows[9][1])
     path, place = _file(tmp_path, rows), Workspace(tmp_path / "place")
-    calibrate_elsewhere(place, path, _phone(), SPACE)
+    calibrate_elsewhere(place, path, _phone())
     told = capsys.readouterr().out
     assert re.search(
         r"Line 11 \(.*\) is \d\.\d times what the others imply; it counts little: measure", told
     )
     assert told.count("what the others imply") == 1
     assert "Next: mnaslat predict MODEL --predictor" in told
-    calibrate_elsewhere(place, path, _phone(), SPACE, json=True)
+    calibrate_elsewhere(place, path, _phone(), json=True)
     (unusual,) = json.loads(capsys.readouterr().out)["unusual_lines"]
     assert unusual["line"] == 11 and unusual["counts_little"] and 3.5 < unusual["factor"] < 7
 
@@ -204,10 +222,10 @@ def test_a_few_networks_say_little(
     save_predictor(other, tmp_path / "other.mnaslat")
     path, place = _file(tmp_path, _good(2)), Workspace(tmp_path / "place")
     priors = str(tmp_path / "other.mnaslat")
-    calibrate_elsewhere(place, path, _phone(), SPACE, priors=priors)
+    calibrate_elsewhere(place, path, _phone(), priors=priors)
     told = capsys.readouterr().out
     assert "so few networks say little about it" in told and "nan" not in told
-    calibrate_elsewhere(place, path, _phone(), SPACE, priors=priors, json=True)
+    calibrate_elsewhere(place, path, _phone(), priors=priors, json=True)
     assert json.loads(capsys.readouterr().out)["held_out"]["spearman"] is None
 
 
@@ -217,24 +235,24 @@ def test_priors_of_other_cores_are_told(tmp_path: Path, capsys: pytest.CaptureFi
         ({"threads": 7}, "No shipped phone was measured with 7 threads"),
         ({"cores": "little"}, "The priors are of large cores (1large), not little ones"),
     ):
-        calibrate_elsewhere(place, path, _phone(**changes), SPACE)
+        calibrate_elsewhere(place, path, _phone(**changes))
         assert sentence in capsys.readouterr().err
     place = Workspace(tmp_path / "half")
-    with pytest.raises(typer.BadParameter, match="leave out --priors none"):
-        calibrate_elsewhere(place, path, _phone(precision="fp16"), SPACE)
+    with pytest.raises(ArgumentError, match="leave out --priors none"):
+        calibrate_elsewhere(place, path, _phone(precision="fp16"))
     assert "No shipped phone was measured in fp16 on a CPU" in capsys.readouterr().err
 
 
 def test_a_delegate_without_known_costs_is_refused() -> None:
-    with pytest.raises(typer.BadParameter, match="'nnapi' is not known .* xnnpack, gpu") as refused:
+    with pytest.raises(ArgumentError, match="'nnapi' is not known .* xnnpack, gpu") as refused:
         _phone(delegate="nnapi")
-    assert refused.value.param_hint == "--delegate"
+    assert refused.value.argument == "delegate"
 
 
 def test_microseconds_are_a_question(tmp_path: Path, other: CostModel) -> None:
     rows = [(model, 1000 * ms) for model, ms in _good()]
-    with pytest.raises(typer.BadParameter, match="Are these latencies in microseconds"):
-        fit_measurements(_read(_file(tmp_path, rows)), [other], _phone())
+    with pytest.raises(ArgumentError, match="Are these latencies in microseconds"):
+        fit_measurements(_read(_file(tmp_path, rows)), _phone(), [other])
 
 
 @pytest.mark.parametrize(("factor", "unit"), [(1000.0, "microseconds"), (0.001, "seconds")])
@@ -243,15 +261,15 @@ def test_one_line_in_another_unit_is_a_question(
 ) -> None:
     rows = _good()
     rows[3] = (rows[3][0], factor * rows[3][1])
-    with pytest.raises(typer.BadParameter, match=rf"Line 5: is .* in {unit}\?"):
-        fit_measurements(_read(_file(tmp_path, rows)), [other], _phone())
+    with pytest.raises(ArgumentError, match=rf"Line 5: is .* in {unit}\?"):
+        fit_measurements(_read(_file(tmp_path, rows)), _phone(), [other])
 
 
 def test_too_few_networks_say_what_would_help(tmp_path: Path, other: CostModel) -> None:
     lines = _read(_file(tmp_path, _good(3)))
-    with pytest.raises(typer.BadParameter, match="at least 5 different networks are needed, got 3"):
-        fit_measurements(lines, (), _phone())
-    assert fit_measurements(lines, [other], _phone()).held_out is not None
+    with pytest.raises(ArgumentError, match="at least 5 different networks are needed, got 3"):
+        fit_measurements(lines, _phone(), ())
+    assert fit_measurements(lines, _phone(), [other]).held_out is not None
 
 
 @pytest.mark.parametrize(
@@ -259,8 +277,8 @@ def test_too_few_networks_say_what_would_help(tmp_path: Path, other: CostModel) 
 )
 def test_a_device_is_described_in_known_words(changes: dict[str, str]) -> None:
     settings = {"name": "phone", "precision": "fp32", "cores": "", "delegate": "", **changes}
-    with pytest.raises(typer.BadParameter):
-        described_device(threads=1, **settings)
+    with pytest.raises(ArgumentError):
+        describe_device(threads=1, **settings)
 
 
 # --- priors
@@ -287,7 +305,7 @@ def test_priors_make_few_networks_go_further(tmp_path: Path, other: CostModel) -
     lines = _read(_file(tmp_path, _good(5)))
     errors = []
     for priors in ((), (other,)):
-        predicted = fit_measurements(lines, priors, _phone()).predict(GRAPHS[20:])
+        predicted = fit_measurements(lines, _phone(), priors).predictor.predict(GRAPHS[20:])
         errors.append(np.abs(predicted / LATENCY_MS[20:] - 1).mean())
     assert errors[1] < errors[0]
 
@@ -297,17 +315,17 @@ def test_priors_make_few_networks_go_further(tmp_path: Path, other: CostModel) -
 
 def test_suggestions_are_networks_of_the_space_that_were_not_measured(other: CostModel) -> None:
     model = CostModel((other,), _phone())
-    first = suggested_models(model, SPACE, [], 3)
-    assert first == suggested_models(model, SPACE, [], 3)
+    first = suggested_models(model, [], 3)
+    assert first == suggested_models(model, [], 3)
     graphs = [lower(SPACE.decode([int(each) for each in row.split(",")])) for row in first]
     lines = [
-        MeasuredLine(number, row, graph, float(ms))
+        FileMeasurement(number, row, graph, float(ms))
         for number, (row, graph, ms) in enumerate(
             zip(first, graphs, made_up_ms(graphs), strict=True), start=2
         )
     ]
-    fitted = fit_measurements(lines, [other], _phone())
-    assert not set(first) & set(suggested_models(fitted, SPACE, lines, 3))
+    fitted = fit_measurements(lines, _phone(), [other]).predictor
+    assert not set(first) & set(suggested_models(fitted, lines, 3))
 
 
 def test_what_is_suggested_can_be_filled_in_and_read(
@@ -315,12 +333,12 @@ def test_what_is_suggested_can_be_filled_in_and_read(
 ) -> None:
     save_predictor(other, tmp_path / "other.mnaslat")
     workspace, priors = Workspace(tmp_path / "place"), str(tmp_path / "other.mnaslat")
-    calibrate_elsewhere(workspace, None, _phone(), SPACE, priors=priors, n_suggested=6)
+    calibrate_elsewhere(workspace, None, _phone(), priors=priors, n_suggested=6)
     sheet = capsys.readouterr().out
     assert sheet.startswith("model,latency_ms\n") and sheet.count("\n") == 7
     path = tmp_path / "filled.csv"
     path.write_text(re.sub(r",$", ",12.5", sheet, flags=re.MULTILINE))
-    calibrate_elsewhere(workspace, path, _phone(), SPACE, priors=priors)
+    calibrate_elsewhere(workspace, path, _phone(), priors=priors)
     assert "each predicted by a fit without it: MAPE" in capsys.readouterr().out
     stored = workspace.newest_predictor()
     assert stored is not None

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mnaslat.cli.predictors import store_predictor
 from mnaslat.data.measurement import Configuration
 from mnaslat.data.workspace import Workspace
 from mnaslat.lowering import lower
 from mnaslat.predictors import CostModel, load_predictor, save_predictor
 from mnaslat.predictors.declared_errors import JudgedErrors, judged_errors
 from mnaslat.space import load_space
+from mnaslat.workflow.predictor_library import store_predictor
 from tests.predictors.made_up_networks import made_up_ms
 
 SPACE = load_space("mnasnet")

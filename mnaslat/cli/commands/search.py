@@ -1,5 +1,6 @@
-"""The command that searches."""
+"""The command ``search``."""
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -17,12 +18,16 @@ from mnaslat.cli.options import (
     SpaceResolutionOption,
     WidthOption,
     WorkspaceOption,
+    device_options,
     open_space,
     open_workspace,
-    print_json,
+    usage,
 )
+from mnaslat.cli.search_output import print_result
+from mnaslat.cli.terminal import print_json, say, terminal_events
 from mnaslat.search.accuracy.sources import sources_help
 from mnaslat.search.searchers.registry import known_searchers
+from mnaslat.units import parse_duration_s
 
 
 def search(
@@ -100,27 +105,17 @@ def search(
     """Search for the most accurate network at a target latency, with PPO.
 
     The answer is the most accurate network at or under the target, measured if there is a device.
-    The same command goes on with a run that was interrupted; Ctrl-C ends it with what was found. In
-    a workspace without a predictor of the device it is measured first, for about four minutes.
+    Repeat an interrupted command to resume it; Ctrl-C ends it with what was found. In a workspace
+    without a predictor of the device it is measured first, for about four minutes.
 
     Example: mnaslat search --target-ms 8
     """
-    from mnaslat.cli.runs import new_run, unfinished_run
-    from mnaslat.cli.search_output import print_result
-    from mnaslat.cli.search_request import (
-        check_options,
-        max_time_s_of,
-        request_of,
-        settings_of,
-    )
-    from mnaslat.cli.search_running import Reach, open_accuracies, predictor_path, run_search
-    from mnaslat.profiling.registry import known_as
+    from mnaslat.workflow.devices import device_name
+    from mnaslat.workflow.search import search_in_workspace
+    from mnaslat.workflow.search_request import SearchOptions
 
     searched = open_space(space, width, resolution, classes)
-    check_options(target_ms, reward, searcher, preset, latency)
-    max_time_s = max_time_s_of(max_time)
-    request = request_of(
-        searched,
+    options = SearchOptions(
         predictor=None if predictor is None else str(predictor.resolve()),
         target_ms=target_ms,
         reward=reward,
@@ -135,19 +130,25 @@ def search(
         width=width,
         seed=seed,
         run=run,
-    )
-    if device:
-        request["device"] = known_as(device) or device  # a phone's name, also over another cable
-    place = open_workspace(workspace)
-    reach = Reach(device, benchmark_binary, guard)
-    with open_accuracies(place, request, searched) as accuracies:
-        found = unfinished_run(place, request)
-        if found is None:
-            path = predictor_path(place, predictor, reach, searched, seed)
-            found = new_run(place, run, request, settings_of(path, request, searched), path)
-        else:
-            _say(f"Going on with the unfinished run in {found.folder}.")
-        result, failure = run_search(place, found, accuracies, reach, max_time_s)
+    ).of_space(searched)
+    options.check()
+    with usage("--max-time"):
+        max_time_s = parse_duration_s(max_time) if max_time else None
+    if device:  # a phone's name, also over another cable
+        options = replace(options, device=device_name(device) or device)
+    with terminal_events() as events:
+        found = search_in_workspace(
+            options,
+            searched,
+            open_workspace(workspace),
+            predictor=predictor,
+            device=device,
+            device_options=device_options(binary=benchmark_binary, guard=guard),
+            max_time_s=max_time_s,
+            events=events,
+        )
+    result = found.result
+    assert result is not None
     predictions = found.predictor.predict_detailed(
         [winner.candidate.architecture for winner in result.winners]
     )
@@ -156,23 +157,14 @@ def search(
         print_json({"run": str(found.folder), "measured_share": shares[-1], **result.to_json()})
     else:
         print_result(found.folder, result, shares)
-    if failure is not None:
-        _say(f"The search ended after {result.n_samples} of {samples} networks, because:")
-        raise failure
+    if found.failure is not None:
+        say(f"The search ended after {result.n_samples} of {samples} networks, because:")
+        raise found.failure
     if result.ended != "samples":
         why = "Stopped" if result.ended == "stopped" else "Time is over"
-        _say(
+        say(
             f"{why} after {result.n_samples} of {samples} networks. Run the same command again to "
-            "go on."
+            "continue."
         )
     if result.ended == "stopped":
         raise typer.Exit(130)
-
-
-def _say(text: str) -> None:
-    from mnaslat.cli.progress import say
-
-    say(text)
-
-
-SEARCHING = (search,)

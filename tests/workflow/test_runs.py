@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from mnaslat.cli.runs import unfinished_run
 from mnaslat.data.workspace import Workspace
 from mnaslat.search.run.records import Evaluation
 from mnaslat.search.run.run_store import SearchStore
+from mnaslat.workflow.runs import unfinished_run
 
 
 def _run_folder(folder: Path, **changes: Any) -> Path:

@@ -1,27 +1,60 @@
-"""Search runs in a workspace: started, found again, read."""
+"""Starts, finds and opens the search runs of a workspace."""
 
 import contextlib
 import json
+import os
 import re
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from mnaslat.data.workspace import Workspace
 from mnaslat.errors import SearchError
-from mnaslat.files import replace_file
-from mnaslat.predictors import save_predictor
-from mnaslat.predictors.network_predictor import open_predictor
+from mnaslat.predictors.network_predictor import NetworkPredictor
+from mnaslat.predictors.storage.files import save_predictor
 from mnaslat.search.latency.latencies import Latencies
 from mnaslat.search.latency.reachable import check_targets
-from mnaslat.search.run.run_folder import FORMAT, Run, read
+from mnaslat.search.run.run_folder import FORMAT, SearchRun, read
 from mnaslat.search.settings import SearchSettings
+from mnaslat.space import SearchSpace
 
 
-def find_run(workspace: Workspace, folder: Path | None, trusted_space: str = "") -> Run:
-    """The run in a folder, else the workspace's newest.
+def open_run(
+    name_or_folder: str | PathLike[str] | None,
+    workspace: Workspace,
+    *,
+    space: SearchSpace | str | None = None,
+) -> SearchRun:
+    """Open a run by its name or folder; without one the workspace's newest.
+
+    Args:
+        name_or_folder: As given to ``--run``, or a path.
+        workspace: Where runs are kept.
+        space: The space of the run, or its text ``FILE.py:FUNCTION`` if you trust that file. A
+            run that somebody else made is never a reason to run code.
+
+    Raises:
+        SearchError: If there is none, or it cannot be read.
+    """
+    trusted = space if isinstance(space, str) else ""
+    run = find_run(workspace, None if name_or_folder is None else Path(name_or_folder), trusted)
+    return run.with_space(space) if isinstance(space, SearchSpace) else run
+
+
+def list_runs(workspace: Workspace) -> list[SearchRun]:
+    """Return the runs of a workspace that can be read, the newest first."""
+    found = []
+    for path in sorted(workspace.runs.glob("*/run.json"), reverse=True):
+        with contextlib.suppress(SearchError):  # damaged, or of another version
+            found.append(read(path.parent))
+    return found
+
+
+def find_run(workspace: Workspace, folder: Path | None, trusted_space: str = "") -> SearchRun:
+    """Return the run in a folder, else the workspace's newest.
 
     Raises:
         SearchError: If there is none, or it cannot be read.
@@ -37,13 +70,9 @@ def find_run(workspace: Workspace, folder: Path | None, trusted_space: str = "")
     return replace(read(found), trusted_space=trusted_space)
 
 
-def unfinished_run(workspace: Workspace, request: Mapping[str, Any]) -> Run | None:
-    """The newest unfinished run that was started with the same request."""
-    for path in sorted(workspace.runs.glob("*/run.json"), reverse=True):
-        try:
-            run = read(path.parent)
-        except SearchError:  # damaged or of another version: no reason not to start a new one
-            continue
+def unfinished_run(workspace: Workspace, request: Mapping[str, Any]) -> SearchRun | None:
+    """Return the newest unfinished run that was started with the same request."""
+    for run in list_runs(workspace):
         if not run.finished and run.request == request:
             return replace(run, trusted_space=run.settings.space)  # the user has just named it
     return None
@@ -54,36 +83,40 @@ def new_run(
     name: str,
     request: Mapping[str, Any],
     settings: SearchSettings,
-    predictor: Path,
-) -> Run:
+    predictor: NetworkPredictor | Path,
+    space: SearchSpace,
+) -> SearchRun:
     """Make a run folder; ``run.json`` is written last, so that a folder with one is whole.
 
     Args:
         workspace: Where runs are kept.
         name: Of the folder; empty makes one from the time.
-        request: What the user asked for; the same request goes on with the run.
+        request: What the user asked for; the same request resumes the run.
         settings: Of the search.
-        predictor: File that is copied into the run.
+        predictor: Saved, or copied from its file, into the run.
+        space: To be searched.
 
     Raises:
         SearchError: If the folder holds a run already, or the target is out of reach.
     """
     folder = _new_folder(workspace.runs, re.sub(r"[^\w-]", "_", name), request)
-    run = Run(folder, request, settings, trusted_space=settings.space)
-    if predictor.exists():
+    run = SearchRun(folder, request, settings, trusted_space=settings.space)
+    if isinstance(predictor, Path):
         run.predictor_path.write_bytes(predictor.read_bytes())
-    else:  # one of those that come with the package, by its name
-        save_predictor(open_predictor(predictor), run.predictor_path)
-    try:  # before there is a run that could be gone on with
-        latencies = Latencies(run.predictor, run.space, settings.latency)
-        check_targets(settings.target_range_ms, latencies, run.space)
+    else:
+        save_predictor(predictor, run.predictor_path)
+    try:  # before run.json exists, so that a failed start leaves nothing to resume
+        latencies = Latencies(run.predictor, space, settings.latency)
+        check_targets(settings.target_range_ms, latencies, space)
     except SearchError:
         run.predictor_path.unlink()
         with contextlib.suppress(OSError):  # something else of the user's may be there
             folder.rmdir()
         raise
     content = {"format": FORMAT, "request": dict(request), "settings": asdict(settings)}
-    replace_file(folder / "run.json", (json.dumps(content, indent=1) + "\n").encode())
+    partial = folder / "run.json.partial"
+    partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    os.replace(partial, folder / "run.json")
     return run
 
 

@@ -1,4 +1,4 @@
-"""The predictor files of a workspace: kept, and found again by the device that they are of."""
+"""Stores the predictor files of a workspace and finds them by device."""
 
 import itertools
 import re
@@ -10,8 +10,8 @@ from pathlib import Path
 from mnaslat.data.measurement import Configuration
 from mnaslat.data.workspace import Workspace
 from mnaslat.errors import PredictorFileError
-from mnaslat.predictors import load_predictor, save_predictor
 from mnaslat.predictors.network_predictor import NetworkPredictor, open_predictor
+from mnaslat.predictors.storage.files import load_predictor, save_predictor
 
 
 def store_predictor(workspace: Workspace, predictor: NetworkPredictor) -> Path:
@@ -70,7 +70,7 @@ def newest_predictor(workspace: Workspace, device: str = "") -> Path | None:
     """
     if not device:
         return workspace.newest_predictor()
-    from mnaslat.profiling.registry import known_as
+    from mnaslat.profiling.registry import known_as  # phones are looked for only if one is named
 
     name = known_as(device) or device
     for path in newest_first(workspace):

@@ -1,0 +1,1 @@
+"""Holds one module for each command: it parses, calls the Python API and prints."""
