@@ -17,11 +17,12 @@ $(INSTALLED): pyproject.toml setup.py constraints.txt
 demo: install
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh
 
+# Two workers; what times something is kept on one of them (tests/conftest.py).
 test: install
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadgroup
 
 test-slow: install
-	$(BIN)/pytest -m slow
+	HYPOTHESIS_PROFILE=nightly $(BIN)/pytest -m slow
 
 check: install
 	$(BIN)/ruff format --check .

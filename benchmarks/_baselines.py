@@ -10,10 +10,10 @@ import numpy as np
 from _phones import KINDS, Column, Groups, Phones, by_phone, groups_of
 from _results import Result
 
+from mnaslat.arrays import Floats
 from mnaslat.data.measurement import Configuration
 from mnaslat.graph import Graph
 from mnaslat.predictors import CostModel, prediction_errors
-from mnaslat.predictors.base import Floats
 from mnaslat.predictors.cost_model.op_terms import runtime_of
 from mnaslat.predictors.cost_model.term_matrix import Amounts
 

@@ -24,13 +24,13 @@ from _phones import DATA
 from numpy.typing import NDArray
 
 from mnaslat.architecture import Architecture
+from mnaslat.arrays import Floats, Tokens
 from mnaslat.search.accuracy.pairwise_ridge import PairRidge
 from mnaslat.search.accuracy.source import ChildResult
 from mnaslat.search.problem import SearchProblem
 from mnaslat.search.reward import RewardSettings, mnasnet_reward
-from mnaslat.space import SearchSpace, Tokens, load_space
+from mnaslat.space import SearchSpace, load_space
 
-Floats = NDArray[np.float64]
 Answers = Callable[[Tokens], Floats]
 
 JUDGES = ("anb", "anb-trees", "macro")

@@ -16,9 +16,9 @@ import numpy as np
 from _phones import DATA, Column, families_of, read_columns
 
 import mnaslat
+from mnaslat.arrays import Floats
 from mnaslat.graph import Graph
 from mnaslat.predictors import CostModel, evaluate, save_predictor
-from mnaslat.predictors.base import Floats
 from mnaslat.predictors.pretrained.library import measured_networks
 
 OUTPUT = Path(__file__).resolve().parent.parent / "predictors" / "pretrained"

@@ -8,9 +8,9 @@ from _phones import Column, Phones, by_phone, groups_of
 from _results import Result
 from numpy.typing import NDArray
 
+from mnaslat.arrays import Floats
 from mnaslat.graph import Graph
 from mnaslat.predictors import CostModel, prediction_errors
-from mnaslat.predictors.base import Floats
 
 _OURS = "suggested networks"
 _GOALS = {

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mnaslat.arrays import Floats
 from mnaslat.data.measurement import Configuration
 from mnaslat.graph import Graph, Precision
-from mnaslat.predictors.base import Floats
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 PHONES = {

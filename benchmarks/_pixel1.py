@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 import mnaslat
 from mnaslat.architecture import Architecture
+from mnaslat.arrays import Floats
 from mnaslat.data.measurement import Configuration
 from mnaslat.graph import Graph
 from mnaslat.predictors import CostModel
-from mnaslat.predictors.base import Floats
 from mnaslat.predictors.pretrained.library import pretrained_priors
 
 # Of the whole networks; priors that have not seen them were fitted without these.

@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 import mnaslat.architecture
 import mnaslat.search
 import mnaslat.space
+from mnaslat.arrays import Tokens
 from mnaslat.search.run.run_store import SearchStore
 from mnaslat.search.run.search import Search
 from mnaslat.search.searchers.base import Searcher
 from mnaslat.search.searchers.evolution import EvolutionSearcher
 from mnaslat.search.settings import SearchSettings
-from mnaslat.space import Tokens
 
 _KEPT = Path(__file__).resolve().parents[1] / "bench-workspace" / "search"
 

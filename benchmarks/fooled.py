@@ -29,10 +29,10 @@ from _results import Result, write_results
 from _trials import code_digest
 
 from mnaslat.architecture import Architecture
+from mnaslat.arrays import Floats
 from mnaslat.data.latency_table import LatencyTable
 from mnaslat.data.workspace import Workspace
 from mnaslat.predictors import CalibratedPredictor, TablePredictor
-from mnaslat.predictors.base import Floats
 from mnaslat.profiling.host.device import HostDevice
 from mnaslat.search.problem import SearchProblem
 from mnaslat.search.reward import RewardSettings

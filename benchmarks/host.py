@@ -22,6 +22,7 @@ from _results import Result, write_results
 
 import mnaslat
 from mnaslat.architecture import Architecture
+from mnaslat.arrays import Floats
 from mnaslat.data.latency_table import LatencyTable
 from mnaslat.network import Network, run_graph
 from mnaslat.predictors import (
@@ -30,7 +31,6 @@ from mnaslat.predictors import (
     load_predictor,
     prediction_errors,
 )
-from mnaslat.predictors.base import Floats
 from mnaslat.profiling.layer_order import most_useful_first
 from mnaslat.tflite import random_weights, write_tflite
 

@@ -23,6 +23,7 @@ from _pixel1 import pixel1_predictor
 from _results import Result, write_results
 from _svg import Point, Stair, front_drawing
 
+from mnaslat.arrays import Tokens
 from mnaslat.lowering import lower
 from mnaslat.predictors import CostModel
 from mnaslat.search.problem import SearchProblem
@@ -30,7 +31,7 @@ from mnaslat.search.reward import RewardSettings
 from mnaslat.search.run.candidates import Candidate
 from mnaslat.search.run.search import Search
 from mnaslat.search.settings import SearchSettings
-from mnaslat.space import SearchSpace, Tokens
+from mnaslat.space import SearchSpace
 from mnaslat.zoo import load_network
 
 SEEDS = tuple(range(30, 40))

@@ -8,11 +8,11 @@ import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from mnaslat.data.measurement import Configuration, Measurement
 from mnaslat.errors import PredictorFileError
+from mnaslat.files import json_value, read_text, replace_file
 from mnaslat.graph import Graph
 
 _FORMAT = 1
@@ -70,7 +70,7 @@ class LatencyTable:
                 {
                     "signature": signature,
                     "latency_ms": row.latency_ms,
-                    "spread": row.spread if math.isfinite(row.spread) else None,
+                    "spread": json_value(row.spread),
                     "n_rounds": row.n_rounds,
                 }
                 for signature, row in self.rows.items()
@@ -110,26 +110,19 @@ class LatencyTable:
             raise PredictorFileError(f"The latency table is damaged: {error}.") from None
         return cls(configuration, rows)
 
-    def save(self, path: Path) -> None:
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write the table as JSON; the file appears whole or not at all."""
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        try:
-            partial.write_text(json.dumps(self.to_json(), indent=1) + "\n", encoding="utf-8")
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        replace_file(path, (json.dumps(self.to_json(), indent=1) + "\n").encode())
 
     @classmethod
-    def load(cls, path: Path) -> "LatencyTable":
+    def load(cls, path: str | os.PathLike[str]) -> "LatencyTable":
         """Read a table written by ``save``.
 
         Raises:
             PredictorFileError: If the file cannot be read or is no table.
         """
         try:
-            if path.stat().st_size > _MAX_BYTES:
-                raise PredictorFileError(f"{path} is too large to be a latency table.")
-            data = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
+            data = json.loads(read_text(path, _MAX_BYTES))
+        except (ValueError, RecursionError) as error:
             raise PredictorFileError(f"Cannot read {path} as a latency table: {error}.") from None
         return cls.from_json(data)

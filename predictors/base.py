@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol, overload
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnaslat.architecture import Architecture
+from mnaslat.arrays import Floats
 from mnaslat.data.measurement import Configuration
 from mnaslat.errors import ConfigurationMismatch, PredictorFileError
 from mnaslat.graph import Graph, Precision
@@ -16,7 +16,6 @@ from mnaslat.lowering import lower
 from mnaslat.predictors.explanation import Explanation
 
 Network = Architecture | Graph
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from typing import Any, TypeVar, overload
 
 import numpy as np
 
-from mnaslat.predictors.base import Floats, Network, checked_prediction_ms
+from mnaslat.arrays import Floats
+from mnaslat.predictors.base import Network, checked_prediction_ms
 
 Own = TypeVar("Own", bound="Estimator")
 

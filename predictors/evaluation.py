@@ -9,8 +9,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from mnaslat.arrays import Floats
+from mnaslat.files import json_value
 from mnaslat.graph import Graph
-from mnaslat.predictors.base import Floats, checked_latency_ms
+from mnaslat.predictors.base import checked_latency_ms
 from mnaslat.predictors.estimator import Estimator
 
 
@@ -67,10 +69,8 @@ class HeldOut:
         """Plain values for ``json.dumps``; what is not known is None."""
         values: dict[str, Any] = {**asdict(self.errors), **asdict(self)}
         del values["errors"]
-        return {
-            name: None if isinstance(value, float) and not math.isfinite(value) else value
-            for name, value in values.items()
-        }
+        plain: dict[str, Any] = json_value(values)
+        return plain
 
 
 @dataclass(frozen=True, kw_only=True)

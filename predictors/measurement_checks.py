@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mnaslat.arrays import Floats
 from mnaslat.graph import Graph
-from mnaslat.predictors.base import Floats
 
 _SAME = 1.5  # two measurements of one network agree within this factor
 # Devices differ in speed. Beyond this factor, latencies are nearer to what was expected if they

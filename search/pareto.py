@@ -1,10 +1,12 @@
 """The networks that no other beats in both accuracy and latency."""
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
+
+from mnaslat.arrays import Ints
 
 
-def pareto_front(accuracy: ArrayLike, latency_ms: ArrayLike) -> NDArray[np.int64]:
+def pareto_front(accuracy: ArrayLike, latency_ms: ArrayLike) -> Ints:
     """Indices of the Pareto front, from the fastest network to the slowest.
 
     A network is left out if another one is at least as accurate and at least as fast, and better

@@ -4,14 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-import numpy as np
-from numpy.typing import NDArray
-
 from mnaslat.architecture import Architecture
+from mnaslat.arrays import Floats, Tokens
 from mnaslat.search.accuracy.source import AccuracySource
-from mnaslat.space import SearchSpace, Tokens
-
-Floats = NDArray[np.float64]
+from mnaslat.space import SearchSpace
 
 
 class Predictor(Protocol):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Floats = NDArray[np.float64]
+from mnaslat.arrays import Floats
 
 
 @dataclass(frozen=True, kw_only=True)

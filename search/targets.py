@@ -1,9 +1,9 @@
 """The latency wanted: one target, or a range of which every episode draws its own."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from mnaslat.arrays import Floats
+
 TargetRange = tuple[float, float]
 
 _BLOCK = 20  # episodes whose targets are spread evenly

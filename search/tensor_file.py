@@ -1,7 +1,6 @@
 """Saves and loads dictionaries of tensors without running code from the file."""
 
 import io
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,23 +8,15 @@ from typing import Any
 import torch
 
 from mnaslat.errors import SearchError
+from mnaslat.files import replace_file
 
 
 def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
     """Replace a checkpoint; after a crash or a power cut the old or the new one is there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     content = io.BytesIO()  # torch itself meets a full disk with an error of no known type
     torch.save(dict(state), content)
-    # Two searches of one workspace may save the same supernet: each writes a file of its own.
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with unfinished.open("wb") as file:
-            file.write(content.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    # Two searches of one workspace may save the same supernet.
+    replace_file(path, content.getvalue())
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

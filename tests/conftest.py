@@ -22,8 +22,24 @@ from tests.phone.phone import Phone
 from tests.phone.ports import free_port
 
 # No deadline: how long an example takes depends on the machine, not on what must be true.
-settings.register_profile("mnaslat", deadline=None)
-settings.load_profile("mnaslat")
+# `make test-slow` asks for the nightly profile.
+settings.register_profile("dev", deadline=None, max_examples=25)
+settings.register_profile("nightly", deadline=None, max_examples=300)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+
+# Tests that time something on this computer: one worker has them all, one after the other.
+TIMING = "timing"
+# Fixtures that take long: one worker has all their users, and makes each once.
+GROUPS = {"calibrated": TIMING, "measured": "phone journey"}
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the users of a costly fixture together."""
+    for item in items:
+        for fixture in getattr(item, "fixturenames", ()):
+            if fixture in GROUPS and not item.get_closest_marker("xdist_group"):
+                item.add_marker(pytest.mark.xdist_group(GROUPS[fixture]))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from mnaslat.files import json_value
 from mnaslat.units import format_duration
 
 if TYPE_CHECKING:
@@ -86,17 +87,7 @@ def say(text: str) -> None:
 
 def print_json(data: Any) -> None:
     """Print one JSON document on standard output; not-a-number becomes null."""
-    print(json.dumps(_plain(data), indent=2))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+    print(json.dumps(json_value(data), indent=2))
 
 
 def errors_text(errors: "Errors") -> str:

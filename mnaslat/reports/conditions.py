@@ -14,7 +14,7 @@ from statistics import median
 from mnaslat.data.measurement import Configuration
 from mnaslat.data.measurement_store import Event, Store
 from mnaslat.profiling.phone.guard.policy import GuardPolicy
-from mnaslat.reports.format import format_time, local_time
+from mnaslat.reports.format import finite, format_time, local_time
 from mnaslat.reports.page_data import ConditionPoint, ConditionsSection, JournalEntry
 
 _MAX_ENTRIES = 200  # of the journal
@@ -212,7 +212,7 @@ def _number(circumstances: _Circumstances, name: str) -> float | None:
         number = float(circumstances.get(name, ""))
     except ValueError:
         return None
-    return number if math.isfinite(number) else None
+    return finite(number)
 
 
 def _shortened(text: str) -> str:

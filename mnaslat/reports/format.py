@@ -4,12 +4,14 @@ import math
 import re
 from datetime import datetime
 
+from mnaslat.files import json_value
+
 _SPACE = "\u00a0"  # keeps a number and its unit on one line
 
 
 def finite(value: float | None) -> float | None:
     """The value, or None for what cannot be drawn (NaN and infinities are no JSON either)."""
-    return float(value) if value is not None and math.isfinite(value) else None
+    return None if value is None else json_value(float(value))
 
 
 def format_ms(value: float | None) -> str:

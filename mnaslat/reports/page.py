@@ -9,12 +9,12 @@ autoescape), JSON inside ``<script>`` (Jinja's ``tojson``), and plotly.js, which
 in its labels (``html.escape``).
 """
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from mnaslat.files import replace_file
 from mnaslat.reports.charts import (
     CLOSE,
     N_SLOWEST,
@@ -42,13 +42,7 @@ def write_report(page: ReportPage, path: Path) -> None:
     """
     # A name read from a file system may hold lone surrogates, which UTF-8 refuses.
     content = render_report(page).encode("utf-8", "backslashreplace")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        unfinished.write_bytes(content)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    replace_file(path, content)
 
 
 def render_report(page: ReportPage) -> str:

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from mnaslat.architecture import Architecture
+from mnaslat.arrays import Tokens
 from mnaslat.graph import Graph, Precision
 from mnaslat.lowering import lower
 
-Tokens = NDArray[np.int64]
 Choice = int | float | str
 Choices = Mapping[str, Choice]
 

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 
 from mnaslat.architecture import Architecture
+from mnaslat.arrays import Floats
 from mnaslat.data.workspace import Workspace
 from mnaslat.errors import ArgumentError, MnaslatError
 from mnaslat.graph import Precision
 from mnaslat.lowering import lower
 from mnaslat.predictors import Errors, prediction_errors
-from mnaslat.predictors.base import Floats
 from mnaslat.predictors.declared_errors import judged_errors
 from mnaslat.predictors.network_predictor import NetworkPredictor
 from mnaslat.profiling.device import Device

@@ -8,10 +8,11 @@ from os import PathLike
 from pathlib import Path
 
 from mnaslat.errors import MnaslatError
+from mnaslat.files import read_text
 from mnaslat.graph import Graph, Precision
 from mnaslat.predictors.base import as_graphs
 from mnaslat.space import SearchSpace
-from mnaslat.workflow.networks import names_code, read_stored_network, read_text
+from mnaslat.workflow.networks import names_code, read_stored_network
 from mnaslat.workflow.progress import naming
 
 COLUMNS = ("model", "latency_ms")

@@ -17,6 +17,7 @@ import numpy as np
 from mnaslat import zoo
 from mnaslat.architecture import Architecture
 from mnaslat.errors import ArgumentError, UnsupportedOperation
+from mnaslat.files import read_text
 from mnaslat.graph import Precision
 from mnaslat.space import SearchSpace, load_space
 from mnaslat.workflow.progress import naming
@@ -130,26 +131,6 @@ def _read_architecture_file(path: Path) -> Architecture:
     if not isinstance(data, dict):
         raise ValueError(f"{path} does not hold an architecture.")
     return Architecture.from_json(data)
-
-
-def read_text(path: Path, max_bytes: int) -> str:
-    """Read a file of UTF-8 text, no further than its limit.
-
-    Raises:
-        ValueError: If it cannot be read, is larger, or is no such text.
-    """
-    try:
-        with path.open("rb") as file:
-            content = file.read(max_bytes + 1)
-    except (OSError, ValueError) as error:  # a name with a null character is no OSError
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise ValueError(f"Cannot read {path}: {reason}.") from None
-    if len(content) > max_bytes:
-        raise ValueError(f"{path} is larger than {max_bytes // 2**20} MB.")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise ValueError(f"{path} is no UTF-8 text.") from None
 
 
 def names_code(text: str) -> bool:

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import re
 import time
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from typing import Any
 
 from mnaslat.data.workspace import Workspace
 from mnaslat.errors import SearchError
+from mnaslat.files import replace_file
 from mnaslat.predictors.network_predictor import NetworkPredictor
 from mnaslat.predictors.storage.files import save_predictor
 from mnaslat.search.latency.latencies import Latencies
@@ -114,9 +114,7 @@ def new_run(
             folder.rmdir()
         raise
     content = {"format": FORMAT, "request": dict(request), "settings": asdict(settings)}
-    partial = folder / "run.json.partial"
-    partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    os.replace(partial, folder / "run.json")
+    replace_file(folder / "run.json", (json.dumps(content, indent=1) + "\n").encode())
     return run
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from mnaslat.architecture import Architecture
+from mnaslat.arrays import Floats
 from mnaslat.data.workspace import Workspace
 from mnaslat.errors import ArgumentError, DeviceError, MnaslatError
 from mnaslat.graph import Precision
-from mnaslat.predictors.base import Floats
 from mnaslat.predictors.network_predictor import NetworkPredictor, open_predictor, predictor_file
 from mnaslat.profiling.device import Device, DeviceSettings
 from mnaslat.search.accuracy.source import AccuracySource, ClosableSource

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mnaslat.predictors.base import Floats
+from mnaslat.arrays import Floats
 from mnaslat.predictors.calibration.correction import Correction
 from mnaslat.predictors.compiled.protocol import CompiledFunction
 

@@ -6,8 +6,8 @@ from typing import Literal
 
 import numpy as np
 
+from mnaslat.arrays import Floats
 from mnaslat.graph import Graph
-from mnaslat.predictors.base import Floats
 
 Kind = Literal["none", "scale", "affine", "memory"]
 

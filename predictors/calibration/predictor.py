@@ -8,11 +8,11 @@ from typing import Any, overload
 
 import numpy as np
 
+from mnaslat.arrays import Floats
 from mnaslat.data.latency_table import LatencyTable
 from mnaslat.data.measurement import Configuration
 from mnaslat.graph import Graph
 from mnaslat.predictors.base import (
-    Floats,
     Network,
     Prediction,
     as_graphs,

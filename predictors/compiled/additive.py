@@ -5,9 +5,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from mnaslat.arrays import Floats
 from mnaslat.data.measurement import Configuration
 from mnaslat.graph import Graph
-from mnaslat.predictors.base import Floats
 from mnaslat.predictors.compiled.compiled_predictor import CompiledPredictor
 from mnaslat.predictors.compiled.feature_function import NumericalFunction
 from mnaslat.predictors.compiled.protocol import CompiledFunction

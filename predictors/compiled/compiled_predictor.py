@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mnaslat.predictors.base import Floats
+from mnaslat.arrays import Floats
 from mnaslat.predictors.compiled.protocol import Compilable, CompiledFunction
 from mnaslat.predictors.compiled.space_layers import PartForms, space_layers
 from mnaslat.space import Decision, SearchSpace

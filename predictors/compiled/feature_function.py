@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mnaslat.predictors.base import Floats
+from mnaslat.arrays import Floats
 from mnaslat.predictors.compiled.protocol import Compilable
 
 _STEP = 1e-5  # of numerical slopes, relative to the largest value of a feature

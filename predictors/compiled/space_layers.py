@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mnaslat.arrays import Ints
 from mnaslat.graph import Graph, Precision
 from mnaslat.lowering import lower
 from mnaslat.space import SearchSpace
@@ -112,7 +113,7 @@ class _Lister:
             layers[number, : len(form)] = form
         return layers
 
-    def _by_part(self, row: NDArray[np.int64]) -> dict[str, tuple[int, ...]]:
+    def _by_part(self, row: Ints) -> dict[str, tuple[int, ...]]:
         """Indices of the layers of one network, by part."""
         graph = lower(self._space.decode(row), self._precision)
         found: dict[str, tuple[int, ...]] = {}

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mnaslat.predictors.base import Floats
+from mnaslat.arrays import Floats
 
 Rows = NDArray[np.intp] | slice
 

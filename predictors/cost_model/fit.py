@@ -24,7 +24,7 @@ from functools import cached_property
 
 import numpy as np
 
-from mnaslat.predictors.base import Floats
+from mnaslat.arrays import Floats
 from mnaslat.predictors.cost_model.op_terms import Term
 from mnaslat.predictors.cost_model.prior import prior_of
 from mnaslat.predictors.cost_model.term_matrix import Networks

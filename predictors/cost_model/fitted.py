@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mnaslat.arrays import Floats
 from mnaslat.graph import Graph
-from mnaslat.predictors.base import Floats, check_coverage
+from mnaslat.predictors.base import check_coverage
 from mnaslat.predictors.cost_model.latency_function import CostFunction
 from mnaslat.predictors.cost_model.op_terms import runtime_of
 from mnaslat.predictors.cost_model.posterior import CostView

@@ -13,7 +13,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from mnaslat.predictors.base import Floats
+from mnaslat.arrays import Floats
 from mnaslat.predictors.cost_model.fit import CostFit
 
 # As much as this many networks speak for normal errors: a handful measured cannot tell alone.

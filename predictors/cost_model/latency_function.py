@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mnaslat.predictors.base import Floats
+from mnaslat.arrays import Floats
 from mnaslat.predictors.cost_model.fit import LEAST_MS
 
 # What known networks that no network of a space is like may add to a log latency.

@@ -7,16 +7,10 @@ from typing import Any, overload
 
 import numpy as np
 
+from mnaslat.arrays import Floats
 from mnaslat.data.measurement import Configuration
 from mnaslat.graph import Graph
-from mnaslat.predictors.base import (
-    Floats,
-    Network,
-    Prediction,
-    as_graphs,
-    checked_latency_ms,
-    renewed,
-)
+from mnaslat.predictors.base import Network, Prediction, as_graphs, checked_latency_ms, renewed
 from mnaslat.predictors.compiled.additive import AdditivePredictor
 from mnaslat.predictors.cost_model.active_selection import choose_networks, measured_before
 from mnaslat.predictors.cost_model.fit import CostSettings

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from mnaslat.predictors.base import Floats
+from mnaslat.arrays import Floats
 from mnaslat.predictors.cost_model.fit import (
     CostFit,
     covariance_of,

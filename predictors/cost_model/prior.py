@@ -13,7 +13,7 @@ from collections.abc import Hashable, Sequence
 
 import numpy as np
 
-from mnaslat.predictors.base import Floats
+from mnaslat.arrays import Floats
 from mnaslat.predictors.cost_model.op_terms import Term
 
 # Standard deviations of log unit costs by level, from all terms down to a kernel with its stride.

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mnaslat.arrays import Floats
 from mnaslat.data.measurement import Configuration
-from mnaslat.predictors.base import Floats
 from mnaslat.predictors.cost_model.fit import CostFit, CostSettings
 from mnaslat.predictors.cost_model.intervals import IntervalScores
 from mnaslat.predictors.cost_model.op_terms import Term

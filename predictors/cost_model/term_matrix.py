@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mnaslat.arrays import Floats
 from mnaslat.graph import Graph, LoweredLayer, Precision
-from mnaslat.predictors.base import Floats
 from mnaslat.predictors.cost_model.op_terms import Runtime, Term, layer_terms
 
 _MAX_LAYERS = 100_000  # remembered; a search space has thousands

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mnaslat.arrays import Floats
 from mnaslat.data.measurement import Configuration
 from mnaslat.errors import ConfigurationMismatch
 from mnaslat.graph import Graph
-from mnaslat.predictors.base import Floats
 from mnaslat.predictors.cost_model.fit import CostFit, CostSettings, fit_costs
 from mnaslat.predictors.cost_model.intervals import IntervalScores
 from mnaslat.predictors.cost_model.op_terms import runtime_of

@@ -8,18 +8,18 @@ anywhere, or unpacks more than a limit.
 import hashlib
 import io
 import json
-import os
 import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mnaslat.errors import PredictorFileError
+from mnaslat.files import replace_file
 
 FILE_KIND = "mnaslat-predictor"
 _MAX_MEMBER_BYTES = 256 * 2**20  # of arrays, which take no more memory than that
@@ -55,18 +55,16 @@ def write_archive(path: Path, manifest: Mapping[str, Any], contents: Mapping[str
     for name, content in members.items():
         if len(content) > _limit(name):
             raise ValueError(_too_large(name))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
+
+    def write(file: BinaryIO) -> None:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, content in members.items():
                 # Without the time of writing: equal predictors are equal files.
                 member = zipfile.ZipInfo(name)
                 member.compress_type = zipfile.ZIP_DEFLATED
                 archive.writestr(member, content)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+
+    replace_file(path, write)
 
 
 def read_manifest(archive: zipfile.ZipFile, path: Path, formats: Sequence[int]) -> dict[str, Any]:

@@ -9,11 +9,12 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from mnaslat.arrays import Floats
 from mnaslat.data.latency_table import LatencyTable
 from mnaslat.data.measurement import Configuration
 from mnaslat.errors import PredictorFileError
+from mnaslat.files import json_value
 from mnaslat.graph import Graph
-from mnaslat.predictors.base import Floats
 from mnaslat.predictors.calibration.correction import Correction
 from mnaslat.predictors.calibration.correction import Kind as CorrectionKind
 from mnaslat.predictors.calibration.predictor import CalibratedPredictor
@@ -217,12 +218,7 @@ def _errors(values: Any) -> Errors | None:
 
 def _errors_to_json(errors: Errors | None) -> dict[str, Any] | None:
     """JSON has no NaN."""
-    if errors is None:
-        return None
-    return {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in asdict(errors).items()
-    }
+    return None if errors is None else json_value(asdict(errors))
 
 
 def _json(values: Any) -> bytes:

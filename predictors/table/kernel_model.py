@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mnaslat.arrays import Floats
 from mnaslat.graph import WEIGHTED, Graph, ShapedOp
-from mnaslat.predictors.base import Floats, checked_latency_ms
+from mnaslat.predictors.base import checked_latency_ms
 from mnaslat.predictors.estimator import Estimator
 from mnaslat.predictors.table.boosted_trees import Trees
 

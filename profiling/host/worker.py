@@ -1,4 +1,4 @@
-"""Runs models on the host, in a process of its own: ``python -m mnaslat.profiling.worker``.
+"""Runs models on the host, in a process of its own: ``python -m mnaslat.profiling.host.worker``.
 
 A model that crashes or hangs the runtime takes only this process with it. Requests come on standard
 input: a line of JSON with the timing and the models' sizes, then the models. Each answer is one

@@ -5,9 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mnaslat.space import Tokens
-
-Floats = NDArray[np.float64]
+from mnaslat.arrays import Floats, Tokens
 
 
 @dataclass(frozen=True, eq=False)

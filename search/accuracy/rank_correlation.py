@@ -4,14 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from mnaslat.architecture import Architecture
+from mnaslat.arrays import Floats
 from mnaslat.errors import SearchError
 from mnaslat.search.accuracy.source import AccuracySource
-
-Floats = NDArray[np.float64]
 
 _MIN_NETWORKS = 4  # below that a correlation means nothing
 

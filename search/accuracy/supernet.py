@@ -23,6 +23,7 @@ import torch.nn.functional as F  # noqa: N812  # torch's own name
 from torch import Tensor
 
 from mnaslat.architecture import Architecture
+from mnaslat.arrays import Tokens
 from mnaslat.data.images.image_set import Images, ImageSet
 from mnaslat.errors import SearchError
 from mnaslat.graph import Graph
@@ -32,7 +33,7 @@ from mnaslat.search.accuracy.child_size import child_size
 from mnaslat.search.accuracy.shared_weights import WeightBanks, bank_shapes
 from mnaslat.search.accuracy.source import ChildResult
 from mnaslat.search.tensor_file import load_checkpoint, save_checkpoint
-from mnaslat.space import SearchSpace, Tokens
+from mnaslat.space import SearchSpace
 
 _FORMAT = 2  # 1: one random child a step
 _WARMUP = 0.1  # of the steps; without it the first ones throw the start near the identity away

@@ -6,15 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnaslat.architecture import Architecture
+from mnaslat.arrays import Floats, Tokens
 from mnaslat.errors import SearchError
 from mnaslat.search.accuracy.source import ChildResult, checked_accuracy
 from mnaslat.search.tokens import tokens_row
-from mnaslat.space import Choice, Decision, SearchSpace, Tokens
-
-Floats = NDArray[np.float64]
+from mnaslat.space import Choice, Decision, SearchSpace
 
 
 class AccuracyTable:

@@ -5,16 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnaslat.architecture import Architecture
+from mnaslat.arrays import Floats, Ints, Tokens
 from mnaslat.errors import SearchError
 from mnaslat.search.accuracy.pairwise_ridge import PairRidge, n_pair_features
 from mnaslat.search.accuracy.source import ChildResult
 from mnaslat.search.accuracy.table import AccuracyTable
-from mnaslat.space import SearchSpace, Tokens
+from mnaslat.space import SearchSpace
 
-Floats = NDArray[np.float64]
 Predict = Callable[[Tokens], Floats]
 Fit = Callable[[Tokens, Floats, Tokens], Predict]
 
@@ -113,7 +112,7 @@ def _best_model(
     tokens: Tokens,
     accuracy: Floats,
     n_choices: Tokens,
-    folds: NDArray[np.int64],
+    folds: Ints,
     progress: Progress,
 ) -> tuple[str, HeldOutAccuracy, Fit]:
     models = _models(len(accuracy), n_choices)

@@ -13,11 +13,8 @@ section 3.5); where the errors have nothing to do with the choices, the weights 
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mnaslat.space import Tokens
-
-Floats = NDArray[np.float64]
+from mnaslat.arrays import Floats, Ints, Tokens
 
 # Deviations, of the sum of a network's weights and of what is no choice's doing. Whole networks
 # repeat within one or two per cent: a smaller noise would share out what is chance.
@@ -37,7 +34,7 @@ class Residual:
 
     def __init__(
         self,
-        n_choices: NDArray[np.int64],
+        n_choices: Ints,
         tokens: Tokens,
         predicted_ms: Floats,
         measured_ms: Floats,

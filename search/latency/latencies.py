@@ -4,16 +4,14 @@ from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mnaslat.arrays import Floats, Tokens
 from mnaslat.errors import SearchError
 from mnaslat.search.latency.choice_residual import Residual
 from mnaslat.search.problem import CompilingPredictor, IntervalPredictor, Predictor
 from mnaslat.search.settings import LatencyKind
 from mnaslat.search.tokens import tokens_text
-from mnaslat.space import SearchSpace, Tokens
-
-Floats = NDArray[np.float64]
+from mnaslat.space import SearchSpace
 
 COVERAGE = 0.9  # of the intervals
 _N_PROBES = 6  # networks that tell whether all intervals have the same relative width

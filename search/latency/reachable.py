@@ -2,10 +2,11 @@
 
 import numpy as np
 
+from mnaslat.arrays import Tokens
 from mnaslat.errors import SearchError
 from mnaslat.search.latency.latencies import Latencies
 from mnaslat.search.targets import TargetRange
-from mnaslat.space import SearchSpace, Tokens
+from mnaslat.space import SearchSpace
 from mnaslat.units import format_ms
 
 _N_PROBES = 64  # random networks: if the target lies among them there is nothing to look for

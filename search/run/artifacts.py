@@ -2,12 +2,12 @@
 
 import io
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mnaslat.architecture import Architecture
 from mnaslat.errors import SearchError
+from mnaslat.files import replace_file
 from mnaslat.lowering import lower
 from mnaslat.tflite import write_tflite
 
@@ -74,10 +74,3 @@ def load_winner(path: Path) -> "Network":
 def json_bytes(data: dict[str, Any]) -> bytes:
     """A JSON document."""
     return (json.dumps(data, indent=2) + "\n").encode()
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file that is whole at any moment."""
-    unfinished = path.with_name(path.name + ".tmp")
-    unfinished.write_bytes(content)
-    os.replace(unfinished, path)

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 
 from mnaslat.architecture import Architecture
+from mnaslat.arrays import Tokens
 from mnaslat.search.latency.latencies import Latencies
 from mnaslat.search.pareto import pareto_front
 from mnaslat.search.reward import RewardSettings, mnasnet_reward
 from mnaslat.search.run.expected_accuracy import expected_accuracies
 from mnaslat.search.run.records import Evaluation, Validation
 from mnaslat.search.tokens import tokens_row
-from mnaslat.space import SearchSpace, Tokens
+from mnaslat.space import SearchSpace
 
 # Networks that may be measured for being uncertain: those so far down are of no use to the search.
 _N_PROMISING = 100

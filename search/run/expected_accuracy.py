@@ -6,12 +6,9 @@ The network with the highest of many noisy accuracies is mostly a lucky one. A m
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from mnaslat.arrays import Floats, Tokens
 from mnaslat.search.searchers.gaussian_process import GaussianProcess
-from mnaslat.space import Tokens
-
-Floats = NDArray[np.float64]
 
 _N_LEAST = 20  # with fewer the model knows less than the accuracies themselves
 _N_KNOWN = 2000  # at most so many teach the model: its time grows with their cube

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mnaslat.arrays import Floats, Tokens
+from mnaslat.files import json_value
 from mnaslat.search.latency.latencies import Latencies
 from mnaslat.search.reward import RewardSettings, mnasnet_reward
 from mnaslat.search.run.records import Evaluation
@@ -13,9 +14,7 @@ from mnaslat.search.searchers.base import Seen
 from mnaslat.search.settings import SearchSettings
 from mnaslat.search.targets import episode_targets_ms
 from mnaslat.search.tokens import tokens_row
-from mnaslat.space import SearchSpace, Tokens
-
-Floats = NDArray[np.float64]
+from mnaslat.space import SearchSpace
 
 
 @dataclass(frozen=True)
@@ -178,4 +177,5 @@ def _floats(values: Iterable[float | None]) -> Floats:
 
 
 def _or_none(values: Floats) -> list[float | None]:
-    return [None if np.isnan(value) else value for value in values.tolist()]
+    plain: list[float | None] = json_value(values.tolist())
+    return plain

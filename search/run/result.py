@@ -1,13 +1,13 @@
 """What a search found, and the files that say so."""
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from mnaslat.search.run.artifacts import json_bytes, replace_file, write_winner
+from mnaslat.files import json_value, replace_file
+from mnaslat.search.run.artifacts import json_bytes, write_winner
 from mnaslat.search.run.candidates import Candidate
 from mnaslat.search.run.records import Validation
 from mnaslat.search.settings import SearchSettings
@@ -83,7 +83,7 @@ class SearchResult:
             "settings": asdict(self.settings),
             "seed": self.settings.seed,
             "accuracy": self.accuracy,
-            "accuracy_noise": None if math.isnan(self.accuracy_noise) else self.accuracy_noise,
+            "accuracy_noise": json_value(self.accuracy_noise),
             "winner": self.winner.to_json(),
             "meets_target": self.meets_target,
             "winners": [winner.to_json() for winner in self.winners],

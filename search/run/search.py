@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mnaslat.arrays import Tokens
 from mnaslat.errors import MnaslatError, SearchError
 from mnaslat.search.latency.reachable import check_targets
 from mnaslat.search.problem import SearchProblem
@@ -28,7 +29,6 @@ from mnaslat.search.searchers.base import Searcher, checked_proposal
 from mnaslat.search.searchers.registry import new_searcher
 from mnaslat.search.settings import SearchSettings
 from mnaslat.search.tokens import tokens_text
-from mnaslat.space import Tokens
 
 # Between two checkpoints: less than this of the searcher's work is done anew after a kill.
 _CHECKPOINT_S = 2.0

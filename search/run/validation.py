@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from mnaslat.architecture import Architecture
+from mnaslat.arrays import Tokens
 from mnaslat.search.latency.choice_residual import Residual
 from mnaslat.search.latency.latencies import Latencies, checked_ms
 from mnaslat.search.problem import SearchProblem
@@ -26,7 +27,6 @@ from mnaslat.search.run.records import Validation
 from mnaslat.search.run.run_store import SearchStore
 from mnaslat.search.settings import SearchSettings
 from mnaslat.search.tokens import tokens_row
-from mnaslat.space import Tokens
 
 
 class Calibration:

@@ -4,18 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from mnaslat.architecture import Architecture
+from mnaslat.arrays import Floats, Tokens
 from mnaslat.errors import SearchError
-from mnaslat.space import Tokens
 
 if TYPE_CHECKING:
     pass
-
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)

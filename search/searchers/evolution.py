@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from mnaslat.arrays import Tokens
 from mnaslat.search.searchers.base import Seen
-from mnaslat.space import Tokens
 
 
 class EvolutionSearcher:

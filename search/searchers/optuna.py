@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from mnaslat.arrays import Tokens
 from mnaslat.errors import SearchError
 from mnaslat.search.searchers.base import Seen
-from mnaslat.space import Tokens
 
 
 class OptunaSearcher:

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mnaslat.arrays import Floats, Tokens
 from mnaslat.search.controllers import ppo
 from mnaslat.search.controllers.base import Controller
 from mnaslat.search.controllers.independent import TableController
 from mnaslat.search.controllers.lstm import RecurrentController
 from mnaslat.search.controllers.presets import Preset, preset
-from mnaslat.search.searchers.base import Floats, Seen
-from mnaslat.space import Tokens
+from mnaslat.search.searchers.base import Seen
 
 
 def new_controller(chosen: Preset, n_choices: Tokens, *, seed: int, in_range: bool) -> Controller:

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from mnaslat.arrays import Tokens
 from mnaslat.search.searchers.base import Seen
 from mnaslat.search.searchers.evolution import random_rows
-from mnaslat.space import Tokens
 
 
 class RandomSearcher:

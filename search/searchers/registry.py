@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from mnaslat.arrays import Tokens
     from mnaslat.search.searchers.base import Searcher
     from mnaslat.search.settings import SearchSettings
-    from mnaslat.space import Tokens
 
     Make = Callable[[Tokens, SearchSettings], Searcher]
 

@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mnaslat.architecture import Architecture
+from mnaslat.arrays import Floats, Tokens
 from mnaslat.search.controllers import ppo
 from mnaslat.search.controllers.independent import TableController
 from mnaslat.search.controllers.presets import preset
-from mnaslat.search.searchers.base import Floats, Seen
+from mnaslat.search.searchers.base import Seen
 from mnaslat.search.searchers.gaussian_process import GaussianProcess
-from mnaslat.space import Tokens
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnaslat.space import Tokens, load_space
+from mnaslat.arrays import Tokens
+from mnaslat.space import load_space
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 _NETWORKS = st.lists(st.tuples(st.floats(0.0, 1.0), st.floats(0.0, 10.0)), min_size=1, max_size=8)

@@ -195,6 +195,7 @@ def _profiled(cli: Any, tmp_path: Path, binary: Path, *options: str) -> str:
     return device
 
 
+@pytest.mark.xdist_group("timing")
 def test_without_a_phone_the_host_is_measured(
     cli: Any, adb_server: AdbServer, tmp_path: Path
 ) -> None:

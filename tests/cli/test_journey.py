@@ -19,6 +19,8 @@ from mnaslat.predictors import (
     save_predictor,
 )
 
+pytestmark = pytest.mark.xdist_group("timing")
+
 
 def _copy(calibrated: Path, tmp_path: Path) -> str:
     return str(shutil.copytree(calibrated, tmp_path / "workspace"))

@@ -16,6 +16,8 @@ from mnaslat.data.measurement_store import Store
 from mnaslat.profiling.host.device import LAYERS, NETWORKS
 from mnaslat.profiling.timing_plan import TimingPlan
 
+pytestmark = pytest.mark.xdist_group("timing")
+
 N_KILLS = 3
 
 

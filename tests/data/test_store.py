@@ -30,7 +30,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from mnaslat.data.measurement import Configuration, Round, Statistics
-from mnaslat.data.store import Store
+from mnaslat.data.measurement_store import Store
 
 path, name, n_rounds, n_runs = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 configuration = Configuration(device="host", fingerprint="made-up CPU")

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from mnaslat.architecture import Architecture
+from mnaslat.arrays import Floats
 from mnaslat.data.latency_table import LatencyTable, Row
 from mnaslat.data.measurement import Configuration
 from mnaslat.graph import Graph, Precision
@@ -34,8 +34,6 @@ from mnaslat.search.accuracy.source import ChildResult
 from mnaslat.search.run.run_store import SearchStore
 from mnaslat.space import SearchSpace, load_space
 from mnaslat.zoo import load_network
-
-Floats = NDArray[np.float64]
 
 FOLDER = Path(__file__).resolve().parent
 PREDICTORS = FOLDER / "predictors"

@@ -5,18 +5,19 @@ from dataclasses import replace
 
 import numpy as np
 
+from mnaslat.arrays import Floats, Tokens
 from mnaslat.data.latency_table import LatencyTable, Row
 from mnaslat.data.measurement import Configuration
 from mnaslat.graph import Graph, Precision
 from mnaslat.lowering import lower
-from mnaslat.predictors.base import Floats, Network, as_graphs
+from mnaslat.predictors.base import Network, as_graphs
 from mnaslat.predictors.calibration.correction import Correction
 from mnaslat.predictors.calibration.predictor import CalibratedPredictor
 from mnaslat.predictors.compiled.additive import AdditivePredictor
 from mnaslat.predictors.compiled.space_layers import space_layers
 from mnaslat.predictors.cost_model.model import CostModel
 from mnaslat.predictors.table.predictor import TablePredictor
-from mnaslat.space import Decision, SearchSpace, Tokens
+from mnaslat.space import Decision, SearchSpace
 from mnaslat.space.mnasnet import mnasnet
 
 _OPEN = {"block1.layers": 2, "block2.filters": 3, "block3.filters": 2, "block3.op": 3,

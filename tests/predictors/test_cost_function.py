@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from mnaslat.arrays import Floats
 from mnaslat.graph import Graph
 from mnaslat.lowering import lower
-from mnaslat.predictors.base import Floats
 from mnaslat.predictors.calibration.predictor import CalibratedPredictor
 from mnaslat.predictors.compiled.feature_function import NumericalFunction
 from mnaslat.predictors.compiled.protocol import CompiledFunction

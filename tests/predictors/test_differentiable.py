@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from mnaslat.arrays import Floats
 from mnaslat.lowering import lower
-from mnaslat.predictors.base import Floats
 from mnaslat.predictors.calibration.predictor import CalibratedPredictor
 from mnaslat.predictors.compiled.additive import AdditivePredictor
 from mnaslat.predictors.compiled.expected_latency import ExpectedLatency

@@ -152,7 +152,7 @@ def test_a_fresh_process_reads_the_same_predictions(
     script = """
 import sys
 from mnaslat.graph import Graph
-from mnaslat.predictors.files import load_predictor
+from mnaslat.predictors.storage.files import load_predictor
 
 asked = [Graph.parse(signature) for signature in sys.argv[2:]]
 print(load_predictor(sys.argv[1]).predict_ms(asked).tobytes().hex())

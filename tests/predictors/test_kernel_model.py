@@ -154,7 +154,7 @@ _FIT_ANEW = """
 import sys
 import numpy as np
 from mnaslat.graph import Graph
-from mnaslat.predictors.kernel_model import KernelModel
+from mnaslat.predictors.table.kernel_model import KernelModel
 
 with np.load(sys.argv[1]) as given:
     learnt = [Graph.parse(signature) for signature in given["signatures"]]

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -45,9 +46,16 @@ MOBILENET_V2_MS = {
 }
 
 
+# Each file is read once: one worker has all tests of this module.
+pytestmark = pytest.mark.xdist_group("pretrained")
+_loaded = cache(load_pretrained)
+_listed = cache(pretrained)
+_networks = cache(measured_networks)
+
+
 def _asked(name: str, model: str) -> Graph:
-    precision = pretrained()[name].configuration.precision
-    body = measured_networks()[model].signature.partition(" ")[2]
+    precision = _listed()[name].configuration.precision
+    body = _networks()[model].signature.partition(" ")[2]
     return Graph.parse(f"{precision} {body}")
 
 
@@ -59,8 +67,8 @@ def test_every_phone_has_a_big_core_in_two_precisions_and_a_gpu() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_shipped_predictor_loads_and_tells_a_plausible_latency(name: str) -> None:
-    model = load_pretrained(name)
-    assert model.configuration == pretrained()[name].configuration
+    model = _loaded(name)
+    assert model.configuration == _listed()[name].configuration
     for network in ("mobilenet-v2", "mnasnet-a1"):
         latency_ms = model.predict_ms(load_network(network))
         low_ms, high_ms = model.predict_interval_ms(load_network(network))
@@ -70,32 +78,38 @@ def test_a_shipped_predictor_loads_and_tells_a_plausible_latency(name: str) -> N
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_shipped_predictor_says_where_it_is_from_and_how_wrong_it_is(name: str) -> None:
-    found = pretrained()[name]
+    found = _listed()[name]
     provenance = found.provenance
     assert provenance["licence"] == "MIT"
     assert provenance["copyright"] == "Copyright (c) 2024 Zhuojin"
     assert "mobile-ml-benchmark" in provenance["source"]
-    assert set(provenance["networks"]) <= set(measured_networks())
+    assert set(provenance["networks"]) <= set(_networks())
     assert found.n_networks >= 100
     for group, mape in (("random", found.mape), ("new_family", found.new_family_mape)):
         assert provenance["held_out"][group]["mape"] == mape
         assert provenance["held_out"][group]["n"] == found.n_networks
         assert 0.005 < mape < 0.16
-    assert load_pretrained(name).provenance == provenance
+    assert _loaded(name).provenance == provenance
 
 
 @pytest.mark.parametrize("name", ONE_BIG_CORE)
 def test_held_out_errors_of_one_big_core_are_small(name: str) -> None:
-    found = pretrained()[name]
+    found = _listed()[name]
     assert found.mape <= 0.025
     assert found.new_family_mape <= 0.065
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_measurements_themselves_are_not_shipped(name: str) -> None:
-    model = load_pretrained(name)
+    model = _loaded(name)
     assert model.networks == ()
     assert model.measured_ms.size == 0
+
+
+@cache
+def _measured_rows() -> dict[str, dict[str, str]]:
+    with open(MEASURED, newline="", encoding="utf-8") as file:
+        return {row["model"]: row for row in csv.DictReader(file)}
 
 
 # That cell is 171 ms with a deviation of 100; the fit does not believe it.
@@ -103,14 +117,13 @@ def test_measurements_themselves_are_not_shipped(name: str) -> None:
 def test_networks_that_were_measured_are_predicted_as_measured(name: str) -> None:
     if not MEASURED.exists():
         pytest.skip(f"there is no {MEASURED}; set MNASLAT_FULL_MODELS")
-    with open(MEASURED, newline="", encoding="utf-8") as file:
-        rows = {row["model"]: row for row in csv.DictReader(file)}
-    configuration = pretrained()[name].configuration
+    rows = _measured_rows()
+    configuration = _listed()[name].configuration
     on_gpu = configuration.delegate == "gpu"
     cores = "gpu" if on_gpu else configuration.cores
     kind = "quant" if configuration.precision == "int8" else "float"
     cell = rows["mobilenetv2_w1"][f"{configuration.device}|{cores}|{kind}|mean"]
-    predicted_ms = load_pretrained(name).predict_ms(_asked(name, "mobilenetv2_w1"))
+    predicted_ms = _loaded(name).predict_ms(_asked(name, "mobilenetv2_w1"))
     # All four cores busy: nobody is left for the system, and single cells are off.
     tolerance = 0.25 if configuration.threads == 4 else 0.1
     assert predicted_ms == pytest.approx(float(cell) / 1e3, rel=tolerance)
@@ -118,7 +131,7 @@ def test_networks_that_were_measured_are_predicted_as_measured(name: str) -> Non
 
 @pytest.mark.parametrize(("name", "measured_ms"), MOBILENET_V2_MS.items())
 def test_mobilenet_v2_of_our_own_zoo_takes_what_was_measured(name: str, measured_ms: float) -> None:
-    predicted_ms = load_pretrained(name).predict_ms(load_network("mobilenet-v2"))
+    predicted_ms = _loaded(name).predict_ms(load_network("mobilenet-v2"))
     assert predicted_ms == pytest.approx(measured_ms, rel=0.1)
 
 

@@ -23,6 +23,8 @@ from mnaslat.profiling.host.device import HostDevice
 from mnaslat.profiling.timing_plan import TimingPlan
 from mnaslat.tflite import write_tflite
 
+pytestmark = pytest.mark.xdist_group("timing")
+
 TINY = TimingPlan(round_ms=1.0, min_runs=3, warmup_ms=0.0, timeout_s=60.0)
 IMPATIENT = TimingPlan(round_ms=1.0, min_runs=3, warmup_ms=0.0, timeout_s=1.0)
 SIGNATURES = [f"fp32 8x8x8 conv1x1>{filters}:relu" for filters in (8, 16, 24)]
@@ -30,7 +32,7 @@ SIGNATURES = [f"fp32 8x8x8 conv1x1>{filters}:relu" for filters in (8, 16, 24)]
 _TRAPPED_WORKER = """#!{python}
 import os, signal, sys, time
 from pathlib import Path
-from mnaslat.profiling import worker
+from mnaslat.profiling.host import worker
 
 
 def obey(model, threads):
@@ -342,8 +344,8 @@ def test_no_worker_stays_when_the_process_that_measures_is_killed(tmp_path: Path
 import itertools
 from mnaslat.graph import Graph
 from mnaslat.profiling.device import Model
-from mnaslat.profiling.host import HostDevice
-from mnaslat.profiling.plan import TimingPlan
+from mnaslat.profiling.host.device import HostDevice
+from mnaslat.profiling.timing_plan import TimingPlan
 from mnaslat.tflite import write_tflite
 
 content = write_tflite(Graph.parse("fp32 8x8x8 conv1x1>8:relu"))

@@ -21,6 +21,8 @@ from mnaslat.profiling.device import Device, Failure, Model, Notice
 from mnaslat.profiling.sweep import Job, Progress, SweepResult, sweep
 from mnaslat.profiling.timing_plan import TimingPlan
 
+pytestmark = pytest.mark.xdist_group("timing")
+
 PLAN = TimingPlan(round_ms=100.0, n_rounds=2, max_rounds=4, agreement=0.02)
 SIGNATURES = tuple(f"fp32 8x8x8 conv1x1>{filters}:relu" for filters in range(8, 16))
 STEADY, BROKEN, RESTLESS, LATE = SIGNATURES[:4]

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from mnaslat.arrays import Floats, Tokens
 from mnaslat.search.reward import RewardSettings
 from mnaslat.search.run.history import rewards_of
 from mnaslat.search.searchers.base import Searcher, Seen
@@ -14,10 +14,8 @@ from mnaslat.search.searchers.ppo import PPOSearcher
 from mnaslat.search.searchers.random import RandomSearcher
 from mnaslat.search.searchers.surrogate_ppo import AssistedSearcher, AssistedSettings
 from mnaslat.search.settings import SearchSettings
-from mnaslat.space import Tokens
 from tests.search.toy_runs import SPACE, toy_accuracy, toy_ms
 
-Floats = NDArray[np.float64]
 HARD, SOFT = RewardSettings.hard(16.0), RewardSettings.soft(16.0)
 SMALL = AssistedSettings(n_leg=40, n_start=10, n_updates=2, n_samples=50)
 

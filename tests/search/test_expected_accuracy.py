@@ -9,17 +9,16 @@ import numpy as np
 import pytest
 
 from mnaslat.architecture import Architecture
+from mnaslat.arrays import Floats, Tokens
 from mnaslat.search.accuracy.source import ChildResult
 from mnaslat.search.accuracy.user_function import FunctionAccuracy
 from mnaslat.search.run.candidates import Candidate, choose_winner, front_of, worth_measuring
 from mnaslat.search.run.expected_accuracy import expected_accuracies
 from mnaslat.search.run.run_store import SearchStore
 from mnaslat.search.run.search import Search
-from mnaslat.space import Tokens
 from tests.search.toy_runs import (
     SPACE,
     TOY,
-    Floats,
     ToyValidator,
     toy_accuracy,
     toy_ms,

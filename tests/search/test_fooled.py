@@ -11,18 +11,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from mnaslat.architecture import Architecture
+from mnaslat.arrays import Floats, Tokens
 from mnaslat.search.accuracy.source import ChildResult
 from mnaslat.search.problem import SearchProblem
 from mnaslat.search.reward import RewardSettings
 from mnaslat.search.run.result import SearchResult
 from mnaslat.search.run.search import Search
 from mnaslat.search.settings import SearchSettings
-from mnaslat.space import Tokens, load_space
-
-Floats = NDArray[np.float64]
+from mnaslat.space import load_space
 
 SPACE = load_space("nas-bench-macro")  # every layer an identity, an MBConv e3 k3 or e6 k5
 TARGET_MS = 12.0  # networks take from 1.6 to 29.6 ms, half of them more than 14

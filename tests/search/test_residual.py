@@ -2,13 +2,11 @@
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from mnaslat.arrays import Floats, Tokens
 from mnaslat.search.latency.choice_residual import Residual
-from mnaslat.space import Tokens
 
 N_CHOICES = np.array([3, 2, 4, 2, 3])
-Floats = NDArray[np.float64]
 
 
 def rows_of(n: int, seed: int) -> Tokens:

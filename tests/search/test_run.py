@@ -50,7 +50,7 @@ CHILD = textwrap.dedent(
     from dataclasses import replace
     from pathlib import Path
     import torch
-    from mnaslat.search.run import Search
+    from mnaslat.search.run.search import Search
     sys.path.append(sys.argv[4])  # at the end: nothing that is installed is shadowed
     from tests.search.toy_runs import TOY, ToyAccuracy, ToyValidator, toy_problem
 

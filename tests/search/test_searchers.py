@@ -9,6 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from mnaslat.arrays import Floats, Tokens
 from mnaslat.errors import SearchError
 from mnaslat.search.reward import RewardSettings
 from mnaslat.search.run.history import rewards_of
@@ -17,9 +18,7 @@ from mnaslat.search.searchers.evolution import EvolutionSearcher
 from mnaslat.search.searchers.ppo import PPOSearcher
 from mnaslat.search.searchers.registry import SEARCHERS, new_searcher
 from mnaslat.search.settings import SearchSettings
-from mnaslat.space import Tokens
 
-Floats = NDArray[np.float64]
 N_CHOICES = np.array([3, 2, 4, 3, 1, 3])
 HARD = RewardSettings.hard(6.0)
 

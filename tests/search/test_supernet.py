@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
 from mnaslat.architecture import Architecture
+from mnaslat.arrays import Floats
 from mnaslat.data.images.image_set import ImageSet
 from mnaslat.data.images.loading import load_images
 from mnaslat.errors import SearchError
@@ -23,8 +23,6 @@ from mnaslat.search.accuracy.supernet import (
 )
 from mnaslat.space import load_space
 from tests.search.tiny_networks import tiny_space
-
-Floats = NDArray[np.float64]
 
 SETTINGS = SupernetSettings(
     width=1.0, resolution=8, n_steps=60, learning_rate=0.01, n_steps_checkpoint=25

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mnaslat.arrays import Tokens
 from mnaslat.errors import SearchError
 from mnaslat.search.accuracy.table import AccuracyTable, TableAccuracy
-from mnaslat.space import Tokens, load_space
+from mnaslat.space import load_space
 
 SPACE = load_space("mnasnet", resolution=32, n_classes=10)
 ROWS = SPACE.sample(3, np.random.default_rng(0))

@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mnaslat.arrays import Tokens
 from mnaslat.errors import SearchError
 from mnaslat.search.accuracy.table_surrogate import TableSurrogateAccuracy
-from mnaslat.space import Tokens, load_space
+from mnaslat.space import load_space
 
 SPACE = load_space("accel-nasbench", resolution=32, n_classes=10)
 

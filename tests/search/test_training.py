@@ -92,8 +92,8 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import torch
-from mnaslat.data.images import load_images
-from mnaslat.search.training import train
+from mnaslat.data.images.loading import load_images
+from mnaslat.search.accuracy.training import train
 from tests.search.test_training import SETTINGS
 from tests.search.tiny_networks import tiny_network
 

@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from mnaslat.architecture import Architecture
+from mnaslat.arrays import Floats, Tokens
 from mnaslat.errors import SearchError
 from mnaslat.search.latency.choice_residual import Residual
 from mnaslat.search.latency.latencies import Latencies
@@ -24,7 +25,6 @@ from mnaslat.search.run.candidates import (
 )
 from mnaslat.search.run.search import Search
 from mnaslat.search.tokens import tokens_row
-from mnaslat.space import Tokens
 from tests.search.toy_runs import (
     SPACE,
     TOY,
@@ -37,7 +37,6 @@ from tests.search.toy_runs import (
     toy_problem,
 )
 
-Floats = NDArray[np.float64]
 SKEWED = replace(
     TOY,
     n_samples=40,

@@ -7,17 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnaslat.architecture import Architecture
+from mnaslat.arrays import Floats, Tokens
 from mnaslat.search.accuracy.source import ChildResult
 from mnaslat.search.problem import Predictor, SearchProblem
 from mnaslat.search.reward import RewardSettings
 from mnaslat.search.run.run_store import SearchStore
 from mnaslat.search.settings import SearchSettings
-from mnaslat.space import SearchSpace, Tokens, load_space
-
-Floats = NDArray[np.float64]
+from mnaslat.space import SearchSpace, load_space
 
 SPACE = load_space("accel-nasbench", resolution=32, n_classes=10)
 _COST_MS = np.linspace(0.1, 1.1, len(SPACE.n_choices))

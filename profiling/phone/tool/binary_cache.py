@@ -16,7 +16,6 @@ import hashlib
 import json
 import os
 import re
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
@@ -25,6 +24,7 @@ from typing import Any
 
 from mnaslat.data.user_cache import user_cache_folder
 from mnaslat.errors import DeviceError, WorkspaceError
+from mnaslat.files import replace_file
 
 _INDEX_VERSION = 1
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -105,7 +105,7 @@ class BinaryCache:
         sha256 = hashlib.sha256(content).hexdigest()
         if self.read(sha256) is None:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._write(self.path(sha256), content)
+            replace_file(self.path(sha256), content)
         return self.path(sha256)
 
     def beginning_with(self, prefix: str) -> tuple[str, ...]:
@@ -176,21 +176,8 @@ class BinaryCache:
             before = self.index()
             after = change(before)
             if after != before:
-                self._write(self.index_path, _index_text(after).encode())
+                replace_file(self.index_path, _index_text(after).encode())
         return after
-
-    def _write(self, path: Path, content: bytes) -> None:
-        """Replace a file at once: nobody ever sees half of it."""
-        descriptor, unfinished = tempfile.mkstemp(dir=self.folder, prefix=".unfinished-")
-        try:
-            with open(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(unfinished, path)
-        except BaseException:
-            os.unlink(unfinished)
-            raise
 
 
 class _TooNew(Exception):

@@ -24,6 +24,7 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 
 from mnaslat.errors import ConfigurationMismatch, DeviceError, MnaslatError
+from mnaslat.profiling.phone.tool import binary_cache
 from mnaslat.profiling.phone.tool.binary import Binary, find_binary
 from mnaslat.profiling.phone.tool.binary_cache import BinaryCache, Record, default_cache_folder
 from mnaslat.profiling.phone.tool.download import DownloadFailed, Patience, download
@@ -527,7 +528,7 @@ def test_what_is_kept_is_found_in_a_folder_that_may_not_be_written(
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(BinaryCache, "_update", refuse)
-    monkeypatch.setattr(BinaryCache, "_write", refuse)
+    monkeypatch.setattr(binary_cache, "replace_file", refuse)
     assert find().sha256 == find(version="2.3.0").sha256 == kept.sha256
     assert find(sha256=kept.sha256).sha256 == kept.sha256
 
@@ -649,7 +650,7 @@ def test_names_that_cannot_be_printed_do_not_spoil_the_index(
 def test_a_process_that_dies_while_it_writes_does_no_harm(find: Find, cache: BinaryCache) -> None:
     dies_before_renaming = (
         "import os, sys; from pathlib import Path; "
-        "from mnaslat.profiling.phone.binary_cache import BinaryCache; "
+        "from mnaslat.profiling.phone.tool.binary_cache import BinaryCache; "
         "os.replace = lambda *_: os._exit(9); "
         "BinaryCache(Path(sys.argv[1])).store(b'a program')"
     )
