@@ -28,11 +28,17 @@ DeviceOption = Annotated[
         "host, if left out.",
     ),
 ]
-SPACES = "accel-nasbench, mnasnet, mnasnet-paper, nas-bench-macro, or FILE.py:FUNCTION."
+SPACES = (
+    "accel-nasbench, mnasnet, mnasnet-paper, nas-bench-macro; or FILE.py:FUNCTION or "
+    "MODULE:FUNCTION, which is run, so name only code you trust."
+)
 SpaceOption = Annotated[str, typer.Option("--space", help=SPACES)]
 TrustedSpaceOption = Annotated[
     str,
-    typer.Option("--space", help="FILE.py:FUNCTION of the run, if it has one and you trust it."),
+    typer.Option(
+        "--space",
+        help="FILE.py:FUNCTION or MODULE:FUNCTION of the run, if it has one and you trust it.",
+    ),
 ]
 WidthOption = Annotated[float, typer.Option("--width", help="Multiplier of all filters.")]
 SpaceResolutionOption = Annotated[

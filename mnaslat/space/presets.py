@@ -1,16 +1,13 @@
-"""Loads search spaces by name, and those of users from Python files."""
+"""Loads search spaces: presets by name, and those that functions of the user make."""
 
-import importlib.util
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 from mnaslat.space.accel_nasbench import accel_nasbench
 from mnaslat.space.mnasnet import mnasnet
 from mnaslat.space.nas_bench_macro import nas_bench_macro
 from mnaslat.space.search_space import SearchSpace
+from mnaslat.user_code import FORMS, call_user_code, names_user_code
 
 _PRESETS: dict[str, Callable[..., SearchSpace]] = {
     "accel-nasbench": accel_nasbench,
@@ -32,7 +29,7 @@ def load_space(
     resolution: int | None = None,
     n_classes: int | None = None,
 ) -> SearchSpace:
-    """A preset by name, or a space from a Python file of the user as ``FILE.py:FUNCTION``.
+    """Load a preset by name, or a user's space as ``FILE.py:FUNCTION`` or ``MODULE:FUNCTION``.
 
     The function is called with ``width``, ``resolution`` and ``n_classes`` and returns a
     ``SearchSpace``. The file is run: name only files you trust.
@@ -54,35 +51,14 @@ def load_space(
             width=width, **{key: value for key, value in given.items() if value is not None}
         )
         return replace(preset, width=width)
-    path, _, function = name.rpartition(":")
-    if not path.endswith(".py"):
-        raise ValueError(
-            f"No space named {name!r}. Known: {', '.join(space_names())}; or FILE.py:FUNCTION."
-        )
-    spec = importlib.util.spec_from_file_location("mnaslat_user_space", Path(path))
-    if spec is None or spec.loader is None or not Path(path).is_file():
-        raise ValueError(f"No Python file {path}: cannot load a space from it.")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up while it is executed
-    with _errors_of(f"Cannot run {path}"):
-        spec.loader.exec_module(module)
-    if not callable(getattr(module, function, None)):
-        raise ValueError(f"{path} has no function {function!r}.")
-    with _errors_of(f"Calling {name} with width, resolution and n_classes failed"):
-        space = getattr(module, function)(
-            width=width,
-            resolution=224 if resolution is None else resolution,
-            n_classes=1000 if n_classes is None else n_classes,
-        )
+    if not names_user_code(name):
+        raise ValueError(f"No space named {name!r}. Known: {', '.join(space_names())}; or {FORMS}.")
+    space = call_user_code(
+        name,
+        width=width,
+        resolution=224 if resolution is None else resolution,
+        n_classes=1000 if n_classes is None else n_classes,
+    )
     if not isinstance(space, SearchSpace):
-        raise ValueError(f"{function} in {path} returned {type(space).__name__}, no SearchSpace.")
+        raise ValueError(f"{name} returned a {type(space).__name__}, not a SearchSpace.")
     return replace(space, name=name, width=width)
-
-
-@contextmanager
-def _errors_of(what: str) -> Iterator[None]:
-    """Turn whatever a user's file raises into a ``ValueError`` that names the file."""
-    try:
-        yield
-    except (Exception, SystemExit) as error:
-        raise ValueError(f"{what}: {type(error).__name__}: {error}") from error

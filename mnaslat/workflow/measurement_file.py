@@ -12,7 +12,8 @@ from mnaslat.files import read_text
 from mnaslat.graph import Graph, Precision
 from mnaslat.predictors.base import as_graphs
 from mnaslat.space import SearchSpace
-from mnaslat.workflow.networks import names_code, read_stored_network
+from mnaslat.user_code import names_user_code
+from mnaslat.workflow.networks import read_stored_network
 from mnaslat.workflow.progress import naming
 
 COLUMNS = ("model", "latency_ms")
@@ -118,7 +119,7 @@ def _line(
             f"{where}: a latency must be positive milliseconds, got {text[:40]}. Leave out what "
             "could not be measured."
         )
-    if names_code(model):
+    if names_user_code(model):
         raise ValueError(
             f"{where}: {model!r} would run code, which a file must not. Export the network to a "
             ".tflite file and name that."

@@ -1,15 +1,9 @@
 """Reads networks by name, tokens, file or function."""
 
-import importlib
-import importlib.util
-import inspect
 import json
-import sys
-import traceback
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +14,7 @@ from mnaslat.errors import ArgumentError, UnsupportedOperation
 from mnaslat.files import read_text
 from mnaslat.graph import Precision
 from mnaslat.space import SearchSpace, load_space
+from mnaslat.user_code import call_user_code, names_user_code
 from mnaslat.workflow.progress import naming
 
 if TYPE_CHECKING:
@@ -60,7 +55,7 @@ def read_network(
         raise ArgumentError(
             "resolution", f"The size of the image stands in {text} itself: leave this out."
         )
-    if not names_code(text):
+    if not names_user_code(text):
         return read_stored_network(text, space, resolution=resolution, unknown=unknown)
     from mnaslat.torch_import import graph_from_torch
 
@@ -133,94 +128,14 @@ def _read_architecture_file(path: Path) -> Architecture:
     return Architecture.from_json(data)
 
 
-def names_code(text: str) -> bool:
-    """Whether a text is FILE.py:FUNCTION or MODULE:FUNCTION."""
-    home, colon, function = text.rpartition(":")
-    known = home.endswith(".py") or home.replace(".", "").isidentifier()
-    return bool(colon) and function.isidentifier() and known
-
-
 def _made_by(text: str) -> Any:
-    """The torch module that a function of the user's makes."""
+    """Make the torch module that a function of the user returns."""
     from torch import nn
 
-    home, _, name = text.rpartition(":")
-    function = getattr(_imported(home), name, None)
-    if not callable(function):
-        raise ValueError(f"{home} has no function {name!r}.")
-    needed = _needed_arguments(function)
-    if needed:
-        raise ValueError(
-            f"{name} in {home} needs arguments ({', '.join(needed)}), and is called without. "
-            "Write a function without arguments that calls it, and name that."
-        )
-    try:
-        module = function()
-    except Exception as error:  # of the user's code, of any kind
-        raise ValueError(f"{text} failed {_where_and_why(error)}") from None
+    module = call_user_code(text)
     if not isinstance(module, nn.Module):
         raise ValueError(f"{text} returned a {type(module).__name__}, not a torch module.")
     return module
-
-
-def _imported(home: str) -> ModuleType:
-    is_file = home.endswith(".py")
-    if is_file and not Path(home).is_file():
-        raise ValueError(f"There is no file {home}.")
-    try:
-        return _run_file(Path(home)) if is_file else importlib.import_module(home)
-    except ModuleNotFoundError as error:
-        if is_file or error.name != home.partition(".")[0]:
-            raise ValueError(f"Cannot import {home!r}: {error}. Is it installed?") from None
-        raise ValueError(
-            f"Cannot import {home!r}: it is neither installed nor in a folder of PYTHONPATH (the "
-            "current folder is not unless you add it: PYTHONPATH=.). A file can be named as "
-            "FILE.py:FUNCTION."
-        ) from None
-    except Exception as error:  # whatever the user's code raises
-        raise ValueError(f"Cannot import {home!r}: it failed {_where_and_why(error)}") from None
-
-
-def _run_file(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("mnaslat_user_network", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up while it is executed
-    sys.path.insert(0, str(path.parent.resolve()))  # as if Python ran it: it may import neighbours
-    spec.loader.exec_module(module)
-    return module
-
-
-def _needed_arguments(function: Any) -> list[str]:
-    """What a function cannot be called without."""
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except ValueError:  # some that are built in do not say
-        return []
-    optional = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    return [
-        each.name
-        for each in parameters
-        if each.default is inspect.Parameter.empty and each.kind not in optional
-    ]
-
-
-def _where_and_why(error: Exception) -> str:
-    """The last line of the user's own that an error came through, and what it says."""
-    foreign = (
-        str(Path(__file__).parent.parent),
-        "site-packages",
-        "<frozen",
-        str(Path(inspect.__file__).parent),
-    )
-    frames = [
-        each
-        for each in traceback.extract_tb(error.__traceback__)
-        if not any(part in each.filename for part in foreign)
-    ]
-    text = (str(error).strip() or "no message").splitlines()[0].rstrip(".")
-    where = f"in {frames[-1].filename}, line {frames[-1].lineno}: " if frames else "with "
-    return f"{where}{type(error).__name__}: {text}."
 
 
 def _with_option(error: UnsupportedOperation) -> UnsupportedOperation:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mnaslat.errors import SearchError
+from mnaslat.user_code import names_user_code
 
 if TYPE_CHECKING:
     from mnaslat.search.accuracy.source import AccuracySource
@@ -106,21 +107,21 @@ SOURCES: Mapping[str, SourceKind] = {
     "table": SourceKind("read from a file", _table, "FILE.csv"),
     "table-surrogate": SourceKind("a model of a file's rows", _table_surrogate, "FILE.csv"),
 }
-_FUNCTION = "module:function"
+_FUNCTION = "FILE.py:FUNCTION or MODULE:FUNCTION"
 
 
 def known_sources() -> str:
     """List the forms of ``--accuracy``, as in a sentence."""
     forms = [form for name, kind in SOURCES.items() for form in kind.forms(name)]
-    return f"{', '.join(forms)} or {_FUNCTION}"
+    return f"{', '.join(forms)}, {_FUNCTION}"
 
 
 def sources_help() -> str:
     """Explain each source, for the help of ``--accuracy``."""
     lines = [f"{' or '.join(kind.forms(name))} ({kind.title})" for name, kind in SOURCES.items()]
     return (
-        f"{', '.join(lines)}, or {_FUNCTION}: called with an Architecture, returns a fraction; the "
-        "module must be on PYTHONPATH. IMAGES are for example fashion-mnist."
+        f"{', '.join(lines)}, or {_FUNCTION}: a function that is called with an Architecture and "
+        "returns a fraction. IMAGES are for example fashion-mnist."
     )
 
 
@@ -149,7 +150,7 @@ def accuracy_source(
     if kind is not None and (argument or not (separator or kind.needs_argument)):
         options = SourceOptions(space=space, folder=folder, seed=seed, progress=progress)
         return kind.make(argument, options)
-    if kind is None and name and argument:
+    if kind is None and names_user_code(text):
         from mnaslat.search.accuracy.user_function import FunctionAccuracy
 
         return FunctionAccuracy(text)

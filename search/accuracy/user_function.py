@@ -1,6 +1,5 @@
 """Evaluates networks with a Python function of the user."""
 
-import importlib
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -8,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from mnaslat.architecture import Architecture
 from mnaslat.errors import SearchError
 from mnaslat.search.accuracy.source import REASON_LENGTH, ChildResult, checked_accuracy, number
+from mnaslat.user_code import load_user_code
 
 
 class FunctionAccuracy:
@@ -18,34 +18,19 @@ class FunctionAccuracy:
     accuracy deviates (nan: it does, but how far is not known).
 
     Args:
-        name: ``module:function``; the module is imported, so name only code you trust.
+        name: ``FILE.py:FUNCTION`` or ``MODULE:FUNCTION``; it is run, so name only code you trust.
 
     Raises:
-        SearchError: If there is no such module or function.
+        SearchError: If there is no such file, module or function.
     """
 
     def __init__(self, name: str) -> None:
         self._name = name
-        module_name, _, function_name = name.partition(":")
         try:
-            function = getattr(importlib.import_module(module_name), function_name, None)
-        except ModuleNotFoundError as error:
-            raise SearchError(
-                f"Cannot import {module_name!r} for the accuracy {name!r}: {error}. Is it "
-                "installed, or on PYTHONPATH?"
-            ) from error
-        except (Exception, SystemExit) as error:  # whatever the user's code raises
-            raise SearchError(
-                f"Cannot import {module_name!r} for the accuracy {name!r}: {_reason(error)}. Mend "
-                "the module, and check with `python -c` that it can be imported."
-            ) from error
-        if not callable(function):
-            raise SearchError(
-                f"Module {module_name} has no function {function_name!r}; the accuracy is written "
-                "module:function."
-            )
-        self._function: Callable[[Architecture], float] = function
-        self._noise = float(getattr(function, "noise", 0.0))
+            self._function: Callable[[Architecture], float] = load_user_code(name)
+        except ValueError as error:
+            raise SearchError(str(error)) from error
+        self._noise = float(getattr(self._function, "noise", 0.0))
 
     @property
     def description(self) -> str:

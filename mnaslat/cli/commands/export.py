@@ -30,10 +30,11 @@ def export(
 
     Example: mnaslat export mnasnet-a1 --format tflite -o mnasnet-a1.tflite
     """
-    from mnaslat.workflow.networks import names_code, read_architecture
+    from mnaslat.user_code import names_user_code
+    from mnaslat.workflow.networks import read_architecture
 
     with usage("MODEL"):
-        if model.endswith(".tflite") or names_code(model):
+        if model.endswith(".tflite") or names_user_code(model):
             raise ValueError(
                 f"Only architectures can be written (a name, tokens, a JSON file), not {model}. "
                 "`mnaslat model` and `mnaslat predict` read such networks."
