@@ -15,7 +15,7 @@ from mnaslat.data.measurement import Configuration
 from mnaslat.graph import Graph
 from mnaslat.predictors import CostModel, prediction_errors
 from mnaslat.predictors.cost_model.op_terms import runtime_of
-from mnaslat.predictors.cost_model.term_matrix import Amounts
+from mnaslat.predictors.cost_model.term_matrix import TermMatrixBuilder
 
 _RIDGE = 1e-3  # of costs that the measurements leave open
 _LEAST_MS = 1e-3  # a sum of amounts that were in no network measured is 0
@@ -117,4 +117,8 @@ def _by_kind(graphs: Sequence[Graph]) -> Floats:
 
 
 def _terms(graphs: Sequence[Graph], configuration: Configuration) -> Floats:
-    return Amounts(runtime_of(configuration), configuration.precision).compose(graphs).amounts
+    return (
+        TermMatrixBuilder(runtime_of(configuration), configuration.precision)
+        .compose(graphs)
+        .term_matrix
+    )

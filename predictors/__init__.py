@@ -1,4 +1,4 @@
-"""Graphs in, milliseconds out; fit, save, load, evaluate."""
+"""Latency predictors: fit, predict, explain, evaluate, save and load."""
 
 from mnaslat.predictors.base import LatencyPredictor, Prediction
 from mnaslat.predictors.calibration.predictor import CalibratedPredictor
@@ -11,6 +11,7 @@ from mnaslat.predictors.evaluation import (
     prediction_errors,
 )
 from mnaslat.predictors.explanation import Explanation, LayerCost
+from mnaslat.predictors.network_predictor import load_predictor
 from mnaslat.predictors.pretrained.library import (
     Pretrained,
     load_pretrained,
@@ -19,7 +20,7 @@ from mnaslat.predictors.pretrained.library import (
     pretrained_path,
     pretrained_priors,
 )
-from mnaslat.predictors.storage.files import load_predictor, save_predictor
+from mnaslat.predictors.storage.files import save_predictor
 from mnaslat.predictors.table.kernel_model import KernelModel
 from mnaslat.predictors.table.predictor import TablePredictor
 

@@ -1,6 +1,7 @@
-"""What every predictor takes and gives."""
+"""The interface of a latency predictor, and checks that all predictors share."""
 
 import functools
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, overload
@@ -16,19 +17,19 @@ from mnaslat.lowering import lower
 from mnaslat.predictors.explanation import Explanation
 
 Network = Architecture | Graph
+StrPath = str | os.PathLike[str]
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """A predicted latency and where it comes from."""
+    """A predicted latency, and the share of it that comes from measured layers."""
 
     latency_ms: float
-    measured_share: float  # of the layers' latency, the fraction that was measured; the rest is
-    #                        estimated by a model
+    measured_share: float  # fraction of the latency; a model estimates the rest
 
 
 class LatencyPredictor(Protocol):
-    """Anything that turns networks into milliseconds."""
+    """The interface of every latency predictor."""
 
     @property
     def configuration(self) -> Configuration:
@@ -38,28 +39,28 @@ class LatencyPredictor(Protocol):
         """Learn from measurements."""
 
     def predict(self, graphs: Sequence[Network]) -> Floats:
-        """Latency in milliseconds, shape ``(n,)``: what scikit-learn calls."""
+        """Predict latencies in milliseconds, shape ``(n,)``; scikit-learn calls this."""
 
     @overload
     def predict_ms(self, networks: Network) -> float: ...
     @overload
     def predict_ms(self, networks: Sequence[Network]) -> Floats: ...
     def predict_ms(self, networks: Network | Sequence[Network]) -> float | Floats:
-        """Latency in milliseconds: a float for one network, shape ``(n,)`` for a sequence.
+        """Predict milliseconds: a float for one network, shape ``(n,)`` for a sequence.
 
         Raises:
             ConfigurationMismatch: If a graph has another precision than the predictor.
         """
 
     def predict_detailed(self, networks: Sequence[Network]) -> list[Prediction]:
-        """Latency of each network and which part of it rests on measured layers."""
+        """Predict each latency, with the share of it that comes from measured layers."""
 
     def explain(self, network: Network, coverage: float = 0.9) -> Explanation:
-        """Milliseconds by layer, which add up to the prediction."""
+        """Split a prediction by layer; the milliseconds of the layers add up to it."""
 
 
 def as_graphs(networks: Sequence[Network], precision: Precision) -> list[Graph]:
-    """Lower architectures; check that graphs have the precision.
+    """Lower architectures to graphs, and check the precision of graphs.
 
     Raises:
         ConfigurationMismatch: If a graph has another precision.
@@ -89,7 +90,7 @@ def _lowered(architecture: Architecture, precision: Precision) -> Graph:
 
 
 def checked_latency_ms(latency_ms: Sequence[float] | Floats, n: int, what: str) -> Floats:
-    """Measured latencies as an array, shape ``(n,)``.
+    """Return measured latencies as an array of shape ``(n,)``, checked.
 
     Raises:
         ValueError: If there are not ``n`` or one is not a positive number.
@@ -110,11 +111,11 @@ def checked_latency_ms(latency_ms: Sequence[float] | Floats, n: int, what: str) 
 
 
 def checked_prediction_ms(predicted_ms: Floats) -> Floats:
-    """Predictions as they are, shape ``(n,)``.
+    """Return predictions unchanged, shape ``(n,)``, after checking that they are finite.
 
     Raises:
-        PredictorFileError: If one is no finite number: numbers of a damaged or forged file are
-            each in range, and may be nonsense together.
+        PredictorFileError: If one is not finite. The numbers of a damaged or forged file can each
+            be in range and still give this together.
     """
     if not np.isfinite(predicted_ms).all():
         raise PredictorFileError(
@@ -127,7 +128,7 @@ def checked_prediction_ms(predicted_ms: Floats) -> Floats:
 def renewed(
     graphs: Sequence[Graph], latency_ms: Floats, fresh: Sequence[Graph], fresh_ms: Floats
 ) -> tuple[list[Graph], list[float]]:
-    """Networks measured before and now: each once, with its latest latency."""
+    """Join earlier and new measurements; each network appears once, with its latest latency."""
     pairs = [*zip(graphs, latency_ms, strict=True), *zip(fresh, fresh_ms, strict=True)]
     # By signature: a graph read from a file lacks the names that a lowered one has.
     known = {graph.signature: (graph, float(measured_ms)) for graph, measured_ms in pairs}
@@ -135,7 +136,7 @@ def renewed(
 
 
 def check_coverage(coverage: float) -> None:
-    """Refuse what is no fraction.
+    """Check the coverage of an interval.
 
     Raises:
         ValueError: If coverage does not lie between 0 and 1.

@@ -1,4 +1,4 @@
-"""Reads the errors that the maker of a predictor states for it."""
+"""Reads the errors that a predictor's maker declares for it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,16 +6,16 @@ from typing import Any
 
 from mnaslat.predictors.network_predictor import NetworkPredictor
 
-_MAX_NETWORKS, _MAX_ERROR = 10**9, 1e6  # that a predictor may claim
+_MAX_NETWORKS, _MAX_ERROR = 10**9, 1e6  # the largest values accepted
 
 
 @dataclass(frozen=True)
-class JudgedErrors:
-    """What a predictor was fitted on, and how wrong it is on what it was not fitted on."""
+class DeclaredErrors:
+    """The number of networks a predictor was fitted to, and its errors on others."""
 
     n_networks: int
-    held_out_mape: float | None  # of networks left out, a fraction; None: not known
-    new_family_mape: float | None = None  # of networks unlike all others
+    held_out_mape: float | None  # on networks left out, a fraction; None: unknown
+    new_family_mape: float | None = None  # on families of networks left out
 
     def __str__(self) -> str:
         text = f"fitted on {self.n_networks} network{'' if self.n_networks == 1 else 's'}"
@@ -26,17 +26,20 @@ class JudgedErrors:
         return text
 
 
-def judged_errors(predictor: NetworkPredictor) -> JudgedErrors:
-    """As its file says them; in its provenance only where that has the form of shipped ones."""
-    told = predictor.provenance.get("held_out")
-    random, new_family = (_entries(told, name) for name in ("random", "new_family"))
+def declared_errors(predictor: NetworkPredictor) -> DeclaredErrors:
+    """Return the errors in a predictor's provenance, else those of its own fit.
+
+    Provenance counts only in the form that pretrained predictors have.
+    """
+    stated = predictor.provenance.get("held_out")
+    random, new_family = (_entries(stated, name) for name in ("random", "new_family"))
     n, mape = random.get("n"), _fraction(random.get("mape"))
     if type(n) is int and 1 <= n <= _MAX_NETWORKS and mape is not None:
-        return JudgedErrors(n, mape, _fraction(new_family.get("mape")))
+        return DeclaredErrors(n, mape, _fraction(new_family.get("mape")))
     errors = predictor.held_out
     if errors is None:
-        return JudgedErrors(len(predictor.networks), None)
-    return JudgedErrors(errors.n, errors.mape)
+        return DeclaredErrors(len(predictor.networks), None)
+    return DeclaredErrors(errors.n, errors.mape)
 
 
 def _entries(values: Any, name: str) -> Mapping[str, Any]:
@@ -45,6 +48,6 @@ def _entries(values: Any, name: str) -> Mapping[str, Any]:
 
 
 def _fraction(value: Any) -> float | None:
-    """An error that can be printed; provenance is whatever its writer wrote."""
+    """Check that a value of the provenance, which is unchecked, is an error."""
     known = type(value) in (int, float) and 0 <= value <= _MAX_ERROR
     return float(value) if known else None

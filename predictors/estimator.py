@@ -1,4 +1,4 @@
-"""What scikit-learn asks of an estimator, without importing scikit-learn.
+"""Implements scikit-learn's estimator interface without importing scikit-learn.
 
 ``clone``, ``cross_val_score`` and ``GridSearchCV`` work over lists of graphs: a sample is a graph,
 the target its latency in milliseconds.
@@ -17,23 +17,23 @@ Own = TypeVar("Own", bound="Estimator")
 
 
 class Estimator:
-    """Base of predictors: parameters are the arguments of ``__init__``, kept under their names.
+    """Base class of predictors: parameters are the arguments of ``__init__``, under their names.
 
-    What ``fit`` learns stands in other attributes.
+    ``fit`` stores its results in other attributes.
     """
 
     _estimator_type = "regressor"  # read by scikit-learn before 1.6
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Arguments of ``__init__`` by name.
+        """Return the arguments of ``__init__`` by name.
 
         Args:
-            deep: Without effect: a table or another predictor is a value, not to be looked into.
+            deep: Without effect: tables and predictors given as arguments are values.
         """
         return {name: self._argument(name) for name in self._parameter_names()}
 
     def set_params(self: Own, **params: Any) -> Own:
-        """Set arguments of ``__init__``; they act at the next ``fit``.
+        """Set arguments of ``__init__``; they take effect at the next ``fit``.
 
         Raises:
             ValueError: If there is no such argument.
@@ -49,11 +49,11 @@ class Estimator:
         return self
 
     def fit(self: Own, graphs: Sequence[Any], latency_ms: Any) -> Own:
-        """Learn from graphs and their latencies in milliseconds; returns itself."""
+        """Fit the predictor to graphs and their latencies in milliseconds, and return it."""
         raise NotImplementedError
 
     def predict(self, graphs: Sequence[Any]) -> Floats:
-        """Latency in milliseconds, shape ``(n,)``."""
+        """Predict latencies in milliseconds, shape ``(n,)``."""
         raise NotImplementedError
 
     @overload
@@ -61,20 +61,20 @@ class Estimator:
     @overload
     def predict_ms(self, networks: Sequence[Network]) -> Floats: ...
     def predict_ms(self, networks: Network | Sequence[Network]) -> float | Floats:
-        """Latency in milliseconds: a float for one network, shape ``(n,)`` for a sequence.
+        """Predict milliseconds: a float for one network, shape ``(n,)`` for a sequence.
 
         Raises:
             ConfigurationMismatch: If a graph has another precision than the predictor.
-            PredictorFileError: If a prediction is no finite number.
+            PredictorFileError: If a prediction is not finite.
         """
         if not isinstance(networks, Sequence):
             return float(checked_prediction_ms(self.predict([networks]))[0])
         return checked_prediction_ms(self.predict(networks))
 
     def score(self, graphs: Sequence[Any], latency_ms: Sequence[float] | Any) -> float:
-        """Coefficient of determination, as scikit-learn's regressors score; 1 is perfect.
+        """Compute the coefficient of determination, as scikit-learn's regressors do; 1 is perfect.
 
-        It weighs slow networks most. For relative errors use
+        Slow networks have the largest weight. For relative errors use
         ``scoring="neg_mean_absolute_percentage_error"`` or ``mnaslat.predictors.evaluate``.
         """
         measured_ms = np.asarray(latency_ms, dtype=np.float64)
@@ -93,7 +93,7 @@ class Estimator:
         return tuple(each.name for each in parameters if each.kind is not each.VAR_KEYWORD)
 
     def __sklearn_clone__(self: Own) -> Own:
-        # Priors, tables and bases are data: scikit-learn's own way would hand out unfitted copies.
+        # Priors, tables and bases are data: scikit-learn's default would make unfitted copies.
         return type(self)(**self.get_params())
 
     def __sklearn_tags__(self) -> Any:
@@ -107,7 +107,7 @@ class Estimator:
         )
 
     def __repr__(self) -> str:
-        # Tables and predictors are long: those at their defaults are left out, others named.
+        # Omit defaults, and abbreviate tables and predictors, which are long.
         defaults = inspect.signature(type(self)).parameters
         shown = [
             f"{name}={_short(value)}"
@@ -115,6 +115,45 @@ class Estimator:
             if value is not defaults[name].default
         ]
         return f"{type(self).__name__}({', '.join(shown)})"
+
+
+class IntervalEstimator(Estimator):
+    """Base class of predictors that also predict intervals."""
+
+    @overload
+    def predict_interval_ms(
+        self, networks: Network, coverage: float = 0.9
+    ) -> tuple[float, float]: ...
+    @overload
+    def predict_interval_ms(
+        self, networks: Sequence[Network], coverage: float = 0.9
+    ) -> tuple[Floats, Floats]: ...
+    def predict_interval_ms(
+        self, networks: Network | Sequence[Network], coverage: float = 0.9
+    ) -> tuple[float, float] | tuple[Floats, Floats]:
+        """Predict bounds that contain the measured latency of a share of networks.
+
+        The networks must be like those that the predictor was fitted to.
+
+        Args:
+            networks: One, or a sequence of ``n``.
+            coverage: The share of networks whose measured latency lies within the bounds.
+
+        Returns:
+            Bounds below and above in milliseconds: floats for one network, arrays of shape ``(n,)``
+            for a sequence. They are 0 and infinite where too few networks were measured for the
+            coverage.
+
+        Raises:
+            ValueError: If coverage does not lie between 0 and 1, or nothing was fitted.
+        """
+        if not isinstance(networks, Sequence):
+            low_ms, high_ms = self._interval_ms([networks], coverage)
+            return float(low_ms[0]), float(high_ms[0])
+        return self._interval_ms(networks, coverage)
+
+    def _interval_ms(self, networks: Sequence[Network], coverage: float) -> tuple[Floats, Floats]:
+        raise NotImplementedError
 
 
 def _short(value: Any) -> str:

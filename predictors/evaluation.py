@@ -1,4 +1,4 @@
-"""How wrong predictions are."""
+"""Evaluates predictors: errors and intervals on networks left out of the fit."""
 
 import math
 from collections import Counter
@@ -18,7 +18,7 @@ from mnaslat.predictors.estimator import Estimator
 
 @dataclass(frozen=True)
 class Errors:
-    """Predicted against measured latencies of networks that the predictor had not seen."""
+    """Errors of predictions on networks that the predictor was not fitted to."""
 
     n: int
     mape: float  # mean absolute error relative to the measured latency, a fraction
@@ -29,7 +29,7 @@ class Errors:
 
 
 def prediction_errors(predicted_ms: Floats, measured_ms: Floats) -> Errors:
-    """Summarise predictions.
+    """Compare predicted with measured latencies.
 
     Args:
         predicted_ms: Shape ``(n,)``.
@@ -77,9 +77,9 @@ class HeldOut:
 class Evaluation:
     """Held-out errors of a predictor.
 
-    ``random`` is optimistic where networks have near copies among the others; ``new_family`` says
-    what to expect of a kind of network that was never measured. By fold and by family it is told
-    where the errors lie; groups of one or two networks say little.
+    ``random`` is optimistic if networks have near copies among the others; ``new_family`` estimates
+    the error on a kind of network that was never measured. ``by_fold`` and ``by_family`` break the
+    errors down; groups of one or two networks are unreliable.
     """
 
     random: HeldOut  # random folds
@@ -113,9 +113,9 @@ def evaluate(
     seed: int = 0,
     coverage: float = 0.9,
 ) -> Evaluation:
-    """Fit a predictor again and again, each time without some networks, and judge it on those.
+    """Cross-validate a predictor: fit it without some networks, and compute its errors on those.
 
-    The model given is not changed, and what it learned before is not used: only its arguments are.
+    Only the arguments of the given model are used; the model is not changed.
 
     Args:
         model: Any predictor of this package.
@@ -123,9 +123,9 @@ def evaluate(
         latency_ms: Measured, shape ``(n,)``.
         families: A name for each network; networks of one name are left out together. With fewer
             than two families nothing is left out by family.
-        n_folds: Random parts.
-        seed: Of the parts.
-        coverage: Of the intervals, where the predictor has them.
+        n_folds: Number of random folds.
+        seed: Seed of the folds.
+        coverage: Coverage of the intervals, if the predictor has them.
 
     Raises:
         ValueError: If there are fewer networks than folds, latencies or families do not fit, or too
@@ -139,11 +139,11 @@ def evaluate(
     order = np.random.default_rng(seed).permutation(len(graphs))
     folds = [np.sort(order[start::n_folds]) for start in range(n_folds)]
     random = _Predicted.without(model, graphs, measured_ms, folds, coverage)
-    by_fold = tuple(random.judged(fold) for fold in folds)
+    by_fold = tuple(random.held_out(fold) for fold in folds)
     everything = np.arange(len(graphs))
     if families is None or len(set(families)) < 2:
         return Evaluation(
-            random=random.judged(everything), by_fold=by_fold, new_family=None, by_family={}
+            random=random.held_out(everything), by_fold=by_fold, new_family=None, by_family={}
         )
     if len(families) != len(graphs):
         raise ValueError(f"Name a family for each of {len(graphs)} networks, got {len(families)}.")
@@ -153,16 +153,16 @@ def evaluate(
     }
     new = _Predicted.without(model, graphs, measured_ms, list(members.values()), coverage)
     return Evaluation(
-        random=random.judged(everything),
+        random=random.held_out(everything),
         by_fold=by_fold,
-        new_family=new.judged(everything),
-        by_family={family: new.judged(inside) for family, inside in members.items()},
+        new_family=new.held_out(everything),
+        by_family={family: new.held_out(inside) for family, inside in members.items()},
     )
 
 
 @dataclass(frozen=True, eq=False)
 class _Predicted:
-    """Every network, predicted by a fit without its group."""
+    """Predictions of every network by a fit without its group."""
 
     predicted_ms: Floats
     low_ms: Floats
@@ -183,15 +183,15 @@ class _Predicted:
             kept = np.setdiff1d(np.arange(len(graphs)), group)
             fitted: Any = type(model)(**model.get_params())
             fitted.fit([graphs[index] for index in kept], measured_ms[kept])
-            asked = [graphs[index] for index in group]
-            predicted_ms[group] = fitted.predict(asked)
+            left_out = [graphs[index] for index in group]
+            predicted_ms[group] = fitted.predict(left_out)
             if hasattr(fitted, "predict_interval_ms"):
                 with_intervals: _WithIntervals = fitted
-                bounds = with_intervals.predict_interval_ms(asked, coverage)
+                bounds = with_intervals.predict_interval_ms(left_out, coverage)
                 low_ms[group], high_ms[group] = bounds
         return cls(predicted_ms, low_ms, high_ms, measured_ms)
 
-    def judged(self, inside: NDArray[np.intp]) -> HeldOut:
+    def held_out(self, inside: NDArray[np.intp]) -> HeldOut:
         predicted_ms, measured_ms = self.predicted_ms[inside], self.measured_ms[inside]
         low_ms, high_ms = self.low_ms[inside], self.high_ms[inside]
         known = not np.isnan(low_ms).any()

@@ -1,4 +1,4 @@
-"""Why a network takes as long as it does: its latency, layer by layer."""
+"""Explains a predicted latency layer by layer."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -10,14 +10,14 @@ Source = Literal["measured", "estimated", "unknown"]
 
 @dataclass(frozen=True, kw_only=True)
 class LayerCost:
-    """What one layer adds to a prediction.
+    """The contribution of one layer to a prediction.
 
-    ``source`` is ``unknown`` where the layer has operations that were in nothing measured; they are
-    named in ``unknown``, and the figure is a guess.
+    ``source`` is ``unknown`` if the layer has operations that were never measured; they are listed
+    in ``unknown``, and the latency is extrapolated.
 
-    ``low_ms`` and ``high_ms`` bound the layer alone; they are None where the predictor does not
-    know how wrong it may be. Layers' errors partly cancel, so that the bounds of a network are not
-    the sums of its layers' bounds.
+    ``low_ms`` and ``high_ms`` bound the layer alone; they are None if the predictor has no
+    intervals. Layers' errors partly cancel, so the bounds of a network are not the sums of its
+    layers' bounds.
     """
 
     place: str  # as in ``Graph.places``; "network" for what belongs to no layer
@@ -37,7 +37,7 @@ class Explanation:
     """
 
     latency_ms: float
-    low_ms: float | None  # None: how wrong it may be is not known
+    low_ms: float | None  # None: the predictor has no intervals
     high_ms: float | None
     coverage: float  # of all bounds
     layers: tuple[LayerCost, ...]
@@ -58,7 +58,7 @@ class Explanation:
         return found
 
     def __str__(self) -> str:
-        """A table for the terminal."""
+        """Format a table for the terminal."""
         places = [_shortened(each.place) for each in self.layers]
         width = max(len("network"), *map(len, places))
         rows = []

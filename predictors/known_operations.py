@@ -1,15 +1,15 @@
-"""Which operations a predictor has met, and which of a network it never has.
+"""Finds the operations of a network that a predictor has never measured.
 
-A price for what was in no measured network is a guess, even where its terms are borrowed from
-something that was: a predictor fitted to CNNs knows dense layers and sigmoids, but nothing of the
-matrix products and softmax of attention.
+Their predicted cost is extrapolated, even if its terms occur in measured operations: a predictor
+fitted to CNNs has measured dense layers and sigmoids, but not the matrix products and softmax of
+attention.
 """
 
 from collections.abc import Iterable
 
 from mnaslat.graph import Graph, LoweredLayer, ShapedOp
 
-# Kinds that a runtime computes in the same way.
+# Kinds that runtimes compute in the same way.
 _ALIKE = {
     kind: name
     for name, kinds in {
@@ -21,16 +21,16 @@ _ALIKE = {
     }.items()
     for kind in kinds.split()
 }
-_FREE = frozenset({"pad", "reshape"})  # merged with what reads them
+_FREE = frozenset({"pad", "reshape"})  # merged with the op that reads them
 
 
 def operations_of(graphs: Iterable[Graph]) -> frozenset[str]:
-    """What the ops of graphs are, for ``unmet``."""
+    """Collect the classes of the ops of graphs, as ``unmet`` compares them."""
     return frozenset(_class(shaped) for graph in graphs for shaped in graph.shaped_ops())
 
 
 def unmet(layer: LoweredLayer, met: frozenset[str]) -> tuple[str, ...]:
-    """Names of a layer's ops that are none of ``met`` or have no meaning at all, in order.
+    """List a layer's ops that are not in ``met`` or have the kind ``unknown``, in order.
 
     >>> layer = Graph.parse("fp32 4x4x8 conv1x1>8 softmax").layers[0]
     >>> unmet(layer, operations_of([Graph.parse("fp32 4x4x8 conv3x3>8")]))
@@ -44,7 +44,7 @@ def unmet(layer: LoweredLayer, met: frozenset[str]) -> tuple[str, ...]:
 
 
 def unmet_places(graph: Graph, met: frozenset[str]) -> list[tuple[str, str]]:
-    """The place and the name of each op of a graph that is none of ``met``, as ``unmet`` says."""
+    """List place and name of each op of a graph that ``unmet`` lists."""
     return [
         (place, name)
         for place, layer in zip(graph.places, graph.layers, strict=True)

@@ -1,4 +1,4 @@
-"""Measurements that were made elsewhere, checked before anything is learned from them."""
+"""Checks measured latencies before a predictor is fitted to them."""
 
 import math
 from collections.abc import Sequence
@@ -9,13 +9,13 @@ from mnaslat.arrays import Floats
 from mnaslat.graph import Graph
 
 _SAME = 1.5  # two measurements of one network agree within this factor
-# Devices differ in speed. Beyond this factor, latencies are nearer to what was expected if they
-# were microseconds or seconds taken for milliseconds.
+# Devices differ in speed. Beyond this factor, latencies are nearer to the expected ones if they are
+# microseconds or seconds.
 _OTHER_UNIT = math.sqrt(1000.0)
 
 
 def merged(graphs: Sequence[Graph], latency_ms: Floats) -> tuple[list[Graph], Floats]:
-    """Each network once, with the geometric mean of its latencies, shape ``(networks,)``.
+    """Merge equal networks; their latency is the geometric mean, shape ``(networks,)``.
 
     Raises:
         ValueError: If the latencies of one network differ by more than half.
@@ -32,7 +32,7 @@ def merged(graphs: Sequence[Graph], latency_ms: Floats) -> tuple[list[Graph], Fl
                 f"{', '.join(f'{each:.4g}' for each in found)} ms. Measure again, or keep the one "
                 "that is right."
             )
-        # What was measured once stays as it is, to the last digit.
+        # A single measurement stays exact, to the last digit.
         merged.append(float(found[0] if len(found) == 1 else np.exp(np.log(found).mean())))
     return [graphs[indices[0]] for indices in places.values()], np.array(merged)
 
@@ -40,19 +40,19 @@ def merged(graphs: Sequence[Graph], latency_ms: Floats) -> tuple[list[Graph], Fl
 def check_unit(
     measured_ms: Floats, expected_ms: Sequence[Floats], who: str, otherwise: str
 ) -> None:
-    """Raise an error where latencies can hardly be in milliseconds.
+    """Raise an error if latencies are probably not in milliseconds.
 
-    Judged by the middle one of those who expect something: the slowest device of several would let
-    a fast phone's microseconds pass for its own milliseconds.
+    Compares them with the median of several predictions: a slow device's milliseconds look like a
+    fast phone's microseconds.
 
     Args:
         measured_ms: Shape ``(n,)``.
-        expected_ms: What each of them expects, shape ``(n,)``.
-        who: They are, for the message: "the priors predict".
-        otherwise: What to do if the latencies are right, for the message.
+        expected_ms: One or more predictions, each of shape ``(n,)``.
+        who: Names the predictions in the message: "the priors predict".
+        otherwise: Advice in the message, if the latencies are right.
 
     Raises:
-        ValueError: If they are further off than devices are.
+        ValueError: If they differ from the predictions by more than devices do.
     """
     factors = [float(np.median(np.log(measured_ms / each))) for each in expected_ms]
     factor = math.exp(float(np.median(factors)))

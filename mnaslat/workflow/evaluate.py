@@ -12,7 +12,7 @@ from mnaslat.errors import ArgumentError, MnaslatError
 from mnaslat.graph import Precision
 from mnaslat.lowering import lower
 from mnaslat.predictors import Errors, prediction_errors
-from mnaslat.predictors.declared_errors import judged_errors
+from mnaslat.predictors.declared_errors import declared_errors
 from mnaslat.predictors.network_predictor import NetworkPredictor
 from mnaslat.profiling.device import Device
 from mnaslat.space import SearchSpace
@@ -175,7 +175,7 @@ def unreachable(predictor: NetworkPredictor, name: str) -> str:
     """Describe the errors that are known of a predictor whose device is not here."""
     return (
         f"{name} predicts {predictor.configuration.device}, which cannot be measured from here. "
-        f"What is known of it: {judged_errors(predictor)}. To judge it by measurements of your "
+        f"What is known of it: {declared_errors(predictor)}. To judge it by measurements of your "
         "own, list them in a CSV file: `mnaslat calibrate --measurements FILE` says how wrong a "
         "fit is on networks left out (`--suggest 10` says which to measure)."
     )

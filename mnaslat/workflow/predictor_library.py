@@ -11,7 +11,7 @@ from mnaslat.data.measurement import Configuration
 from mnaslat.data.workspace import Workspace
 from mnaslat.errors import PredictorFileError
 from mnaslat.predictors.network_predictor import NetworkPredictor, open_predictor
-from mnaslat.predictors.storage.files import load_predictor, save_predictor
+from mnaslat.predictors.storage.files import read_predictor, save_predictor
 
 
 def store_predictor(workspace: Workspace, predictor: NetworkPredictor) -> Path:
@@ -75,7 +75,7 @@ def newest_predictor(workspace: Workspace, device: str = "") -> Path | None:
     name = known_as(device) or device
     for path in newest_first(workspace):
         try:
-            if load_predictor(path).configuration.device == name:
+            if read_predictor(path).configuration.device == name:
                 return path
         except PredictorFileError:  # whosever it is, it is of no use
             continue

@@ -1,4 +1,4 @@
-"""A corrected predictor's latency as a function of features, with its slopes."""
+"""Computes a corrected predictor's latency and its derivatives from features."""
 
 import numpy as np
 
@@ -8,12 +8,13 @@ from mnaslat.predictors.compiled.protocol import CompiledFunction
 
 
 class CorrectedFunction:
-    """The base's function, then the correction.
+    """Applies a correction to the base's function of features.
 
     Args:
-        base: Of the base's features.
-        correction: Of its latency.
-        n_features: Of the base and two more, the megabytes of activations and of weights.
+        base: Latency as a function of the base's features.
+        correction: Applied to the base's latency.
+        n_features: Number of the base's features, plus 2 for the megabytes of activations and
+            weights.
     """
 
     def __init__(self, base: CompiledFunction, correction: Correction, n_features: int) -> None:
@@ -21,12 +22,12 @@ class CorrectedFunction:
         self.columns = np.append(base.columns, [n_features - 2, n_features - 1])
 
     def latency_ms(self, features: Floats) -> Floats:
-        """Latency in milliseconds, shape ``(n,)``, of the features at ``columns``."""
+        """Predict latencies in milliseconds, shape ``(n,)``, from the features at ``columns``."""
         base_ms = self._base.latency_ms(features[:, :-2])
         return self._correction.apply(base_ms, features[:, -2:])
 
     def slopes(self, features: Floats) -> Floats:
-        """Change of the latency with each feature, shape ``(n, columns)``."""
+        """Return the derivative of the latency by each feature, shape ``(n, columns)``."""
         base_ms = self._base.latency_ms(features[:, :-2])
         outer = self._correction.slopes(base_ms, features[:, -2:])
         return np.hstack([outer[:, :1] * self._base.slopes(features[:, :-2]), outer[:, 1:]])

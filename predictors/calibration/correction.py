@@ -1,4 +1,4 @@
-"""What turns a sum of layers into the latency of a whole network."""
+"""Corrects a sum of layer latencies to the latency of a whole network."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Kind = Literal["none", "scale", "affine", "memory"]
 
 _BYTES = {"fp32": 4, "fp16": 4, "int8": 1}  # of an activation; fp16 files compute in fp32
 _CACHES_MB = (8.0, 16.0, 24.0, 32.0)
-_RIDGE = 3e-4  # holds the terms beside the scale back: a few networks must not fit noise
+_RIDGE = 3e-4  # regularises all terms but the scale, against fitting noise
 # More parameters must beat the scale by this much (relative) in cross-validation.
 _GAIN = {"affine": 0.05, "memory": 0.10}
 _LEAST = 0.05  # of the uncorrected latency: no correction goes below
@@ -23,11 +23,11 @@ _MIN_NETWORKS = {"affine": 6, "memory": 12}
 
 @dataclass(frozen=True)
 class Correction:
-    """``scale * base + offset + activations * a + (weights beyond the cache) * w``.
+    """A correction: ``scale * base + offset + activations * a + (weights beyond the cache) * w``.
 
-    A layer that is timed alone keeps its weights in cache. In a network they come from farther
-    away, and once all weights outgrow the last cache, from memory at every inference. Activations,
-    on the other hand, are warmer in a network: the layer before has just written them.
+    A layer that is timed alone keeps its weights in cache. In a network they are read from a slower
+    cache, or from memory once all weights outgrow the last cache. Activations are faster in a
+    network, because the previous layer has just written them to a cache.
     """
 
     kind: Kind
@@ -48,16 +48,16 @@ class Correction:
         return self.kind != "memory" and self.scale >= _LEAST and self.offset_ms >= 0.0
 
     def apply(self, base_ms: Floats, sizes_mb: Floats) -> Floats:
-        """Corrected latencies, never below a twentieth of the uncorrected ones.
+        """Correct latencies; none falls below a twentieth of its uncorrected value.
 
         Args:
             base_ms: Sums of layers, shape ``(n,)``.
-            sizes_mb: Of ``sizes_mb``, shape ``(n, 2)``.
+            sizes_mb: Megabytes from ``sizes_mb``, shape ``(n, 2)``.
         """
         return np.asarray(np.maximum(self._unbounded(base_ms, sizes_mb), _LEAST * base_ms))
 
     def slopes(self, base_ms: Floats, sizes_mb: Floats) -> Floats:
-        """Change of a corrected latency with the base and with both sizes, shape ``(n, 3)``."""
+        """Return the derivatives by the base and by both sizes, shape ``(n, 3)``."""
         beyond = sizes_mb[:, 1] > self.cache_mb
         of_weights = np.where(beyond, self.ms_per_weight_mb, 0.0)
         of_base = np.full(len(base_ms), self.scale)
@@ -89,7 +89,7 @@ class Correction:
 
 
 def sizes_mb(graphs: Sequence[Graph]) -> Floats:
-    """Megabytes of all activations and of all weights, shape ``(n, 2)``."""
+    """Return megabytes of all activations and of all weights, shape ``(n, 2)``."""
     rows = [
         [
             sum(layer.n_outputs for layer in graph.layers) * _BYTES[graph.precision] / 1e6,
@@ -101,7 +101,7 @@ def sizes_mb(graphs: Sequence[Graph]) -> Floats:
 
 
 def choose_correction(base_ms: Floats, sizes: Floats, measured_ms: Floats) -> Correction:
-    """The kind with the least cross-validated error, fitted to all networks.
+    """Choose the kind with the least cross-validated error, and fit it to all networks.
 
     Args:
         base_ms: Sums of layers, shape ``(n,)``.
@@ -123,7 +123,7 @@ def choose_correction(base_ms: Floats, sizes: Floats, measured_ms: Floats) -> Co
 
 
 def folds(n: int, n_folds: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Kept and left-out indices; networks come in random order, so every k-th is a random fold."""
+    """Return kept and left-out indices per fold; networks must come in random order."""
     indices = np.arange(n)
     n_folds = min(n_folds, n)
     return [
@@ -153,7 +153,7 @@ def _fit_scale(base_ms: Floats, sizes: Floats, measured_ms: Floats) -> Correctio
 def _fit_affine(base_ms: Floats, sizes: Floats, measured_ms: Floats) -> Correction:
     columns = np.stack([base_ms / measured_ms, 1.0 / measured_ms], axis=1)
     (scale, offset_ms), *_ = np.linalg.lstsq(columns, np.ones(len(base_ms)), rcond=None)
-    if scale <= 0:  # nonsense from too few or equal networks
+    if scale <= 0:  # too few or equal networks
         return _fit_scale(base_ms, sizes, measured_ms)
     return Correction("affine", float(scale), float(offset_ms))
 

@@ -1,10 +1,10 @@
-"""A predictor corrected by full models measured on the device."""
+"""Corrects a predictor with whole networks measured on the device."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from mnaslat.predictors.calibration.correction import Correction, choose_correct
 from mnaslat.predictors.compiled.additive import AdditivePredictor
 from mnaslat.predictors.cost_model.model import CostModel
 from mnaslat.predictors.cost_model.state import digest
-from mnaslat.predictors.estimator import Estimator
+from mnaslat.predictors.estimator import IntervalEstimator
 from mnaslat.predictors.evaluation import Errors, prediction_errors
 from mnaslat.predictors.explanation import Explanation, LayerCost
 from mnaslat.predictors.measurement_checks import check_unit, merged
@@ -34,26 +34,27 @@ from mnaslat.predictors.table.predictor import TablePredictor
 _MIN_NETWORKS = 3
 
 
-class CalibratedPredictor(AdditivePredictor, Estimator):
-    """A predictor and a correction fitted to full models measured on the same device.
+class CalibratedPredictor(AdditivePredictor, IntervalEstimator):
+    """Corrects a base predictor, fitted to whole networks measured on the same device.
 
-    A table's sum of layers is a few per cent too low. The correction is a scale; or a scale with an
-    offset, or with terms for activations and weights, where cross-validation says it is better.
+    A table's sum of layers is a few per cent too low. The correction is a scale; a scale and an
+    offset; or a scale with terms for activations and weights. Cross-validation chooses.
 
-    A ``CostModel`` as the base was fitted to whole networks itself. Those it has seen teach nothing
-    about its errors: they are left out, and where fewer than three others remain, nothing is
-    corrected and intervals are the base's own. To learn more about the same device,
-    ``CostModel.recalibrated`` is the better way; a correction is for a model of another device or
-    of another build.
+    A ``CostModel`` as the base was already fitted to whole networks. Networks of that fit say
+    nothing about its errors and are left out. With fewer than three others, nothing is corrected
+    and intervals are the base's own. To add measurements of the same device, use
+    ``CostModel.recalibrated``; a correction suits a model of another device or another build.
+
+    Intervals are conformal: a quantile of the held-out relative errors, corrected for their number.
 
     Args:
-        base: A table predictor, or a fitted cost model. It is used as it is, never fitted.
+        base: A table predictor or a fitted cost model; never fitted here.
 
     Attributes set by ``fit``:
-        correction: What was chosen.
-        held_out: Cross-validated errors; the choice is made anew inside every fold.
-        residuals: Held-out relative errors, shape ``(n,)``, from which intervals are made.
-        networks: Those the correction was fitted to.
+        correction: The chosen correction.
+        held_out: Cross-validated errors; each fold repeats the choice.
+        residuals: Held-out relative errors, shape ``(n,)``; the intervals use them.
+        networks: The networks that the correction was fitted to.
         measured_ms: Their latencies, shape ``(n,)``.
     """
 
@@ -74,7 +75,7 @@ class CalibratedPredictor(AdditivePredictor, Estimator):
 
     @property
     def table(self) -> LatencyTable:
-        """The base's layers.
+        """The latency table of the base.
 
         Raises:
             ValueError: If the base is a cost model, which has none.
@@ -86,7 +87,7 @@ class CalibratedPredictor(AdditivePredictor, Estimator):
     def fit(
         self, graphs: Sequence[Network], latency_ms: Sequence[float] | Floats
     ) -> "CalibratedPredictor":
-        """Fit the correction to full models.
+        """Fit the correction to whole networks.
 
         Args:
             graphs: At least three; one given twice counts once.
@@ -130,7 +131,7 @@ class CalibratedPredictor(AdditivePredictor, Estimator):
     def recalibrated(
         self, networks: Sequence[Network], measured_ms: Sequence[float] | Floats
     ) -> "CalibratedPredictor":
-        """A new predictor, fitted to this one's calibration networks and further ones.
+        """Fit a new predictor to this one's calibration networks and further ones.
 
         A network that was measured before counts once, with its new latency.
         """
@@ -140,12 +141,12 @@ class CalibratedPredictor(AdditivePredictor, Estimator):
         return CalibratedPredictor(self.base).fit(fitted, latencies_ms)
 
     def predict(self, graphs: Sequence[Network]) -> Floats:
-        """Latency in milliseconds, shape ``(n,)``."""
+        """Predict latencies in milliseconds, shape ``(n,)``."""
         networks = as_graphs(graphs, self.configuration.precision)
         return self.correction.apply(self.base.predict(networks), sizes_mb(networks))
 
     def predict_detailed(self, networks: Sequence[Network]) -> list[Prediction]:
-        """Latency of each network and which part of it rests on measured layers."""
+        """Predict each latency, with the share of it that comes from measured layers."""
         graphs = as_graphs(networks, self.configuration.precision)
         found = self.base.predict_detailed(graphs)
         base_ms = np.array([each.latency_ms for each in found])
@@ -156,21 +157,21 @@ class CalibratedPredictor(AdditivePredictor, Estimator):
         ]
 
     def additive_features(self, graphs: Sequence[Graph]) -> Floats:
-        """Those of the base, then megabytes of activations and of weights."""
+        """Return the base's features, then megabytes of activations and of weights."""
         return np.hstack([self.base.additive_features(graphs), sizes_mb(graphs)])
 
     def from_features(self, features: Floats) -> Floats:
-        """Corrected latencies, shape ``(n,)``."""
+        """Predict corrected latencies in milliseconds, shape ``(n,)``."""
         base_ms = self.base.from_features(features[:, :-2])
         return self.correction.apply(base_ms, features[:, -2:])
 
     def feature_function(self, largest: Floats) -> CorrectedFunction:
-        """That of the base, corrected."""
+        """Return the base's function with the correction applied."""
         base = self.base.feature_function(largest[:-2])
         return CorrectedFunction(base, self.correction, len(largest))
 
     def linear_form(self) -> tuple[Floats, float] | None:
-        """Given where the base has one and the correction is a scale with or without an offset."""
+        """Return slopes and offset if the base is linear and the correction affine, else None."""
         base = self.base.linear_form()
         if base is None or not self.correction.is_affine:
             return None
@@ -178,30 +179,9 @@ class CalibratedPredictor(AdditivePredictor, Estimator):
         scale = self.correction.scale
         return np.append(scale * slopes, [0.0, 0.0]), scale * offset_ms + self.correction.offset_ms
 
-    @overload
-    def predict_interval_ms(
-        self, networks: Network, coverage: float = 0.9
-    ) -> tuple[float, float]: ...
-    @overload
-    def predict_interval_ms(
-        self, networks: Sequence[Network], coverage: float = 0.9
-    ) -> tuple[Floats, Floats]: ...
-    def predict_interval_ms(
-        self, networks: Network | Sequence[Network], coverage: float = 0.9
-    ) -> tuple[float, float] | tuple[Floats, Floats]:
-        """Bounds that hold the measured latency of ``coverage`` of networks, below and above.
-
-        Floats for one network, arrays of shape ``(n,)`` for a sequence. The networks must be like
-        those calibrated on. Conformal: the held-out relative errors' own quantile, with the
-        correction for their number. Infinite where there are too few calibration networks for the
-        coverage asked.
-
-        Raises:
-            ValueError: If coverage does not lie between 0 and 1 or nothing was fitted.
-        """
-        if not isinstance(networks, Sequence):
-            low_ms, high_ms = self.predict_interval_ms([networks], coverage)
-            return float(low_ms[0]), float(high_ms[0])
+    def _interval_ms(self, networks: Sequence[Network], coverage: float) -> tuple[Floats, Floats]:
+        # Conformal prediction: a quantile of the held-out relative errors, corrected for their
+        # number; infinite where there are too few calibration networks for the coverage.
         check_coverage(coverage)
         if self.residuals.size == 0 and isinstance(self.base, CostModel):
             return self.base.predict_interval_ms(networks, coverage)
@@ -218,9 +198,9 @@ class CalibratedPredictor(AdditivePredictor, Estimator):
         return predicted_ms / (1.0 + q), highest_ms
 
     def explain(self, network: Network, coverage: float = 0.9) -> Explanation:
-        """The base's milliseconds by layer, corrected, so that they add up to the prediction.
+        """Split a prediction by layer; the milliseconds of the layers add up to it.
 
-        A positive offset stands last, as ``network``; all else is shared out in proportion.
+        A positive offset comes last, as ``network``; the rest is split in proportion to the base.
 
         Raises:
             ValueError: If coverage does not lie between 0 and 1.
@@ -248,7 +228,7 @@ class CalibratedPredictor(AdditivePredictor, Estimator):
 
     @property
     def met_operations(self) -> frozenset[str]:
-        """Those of the base."""
+        """The operations that the base has measured."""
         return self.base.met_operations
 
 

@@ -1,4 +1,4 @@
-"""Predictors that see a network as a sum over its layers."""
+"""The base class of predictors whose features add up over layers."""
 
 import copy
 from abc import ABC, abstractmethod
@@ -32,20 +32,20 @@ class AdditivePredictor(ABC):
 
     @abstractmethod
     def additive_features(self, graphs: Sequence[Graph]) -> Floats:
-        """Features of layers or of whole networks, shape ``(len(graphs), features)``.
+        """Return features of layers or of whole networks, shape ``(len(graphs), features)``.
 
-        As few as will do: the time of a prediction grows with their number.
+        The time of a prediction grows with the number of features.
         """
 
     @abstractmethod
     def from_features(self, features: Floats) -> Floats:
-        """Latency in milliseconds, shape ``(n,)``, of summed features of shape ``(n, features)``.
+        """Predict milliseconds, shape ``(n,)``, from summed features, shape ``(n, features)``.
 
-        Each row by itself: what it gives must not depend on the others.
+        Each row's result must not depend on the other rows.
         """
 
     def linear_form(self) -> tuple[Floats, float] | None:
-        """Slopes of shape ``(features,)`` and an offset in milliseconds, or None.
+        """Return slopes of shape ``(features,)`` and an offset in milliseconds, or None.
 
         If given, ``from_features(features)`` is ``features @ slopes + offset`` for every network:
         predictions are then faster, and expectations exact.
@@ -53,27 +53,27 @@ class AdditivePredictor(ABC):
         return None
 
     def feature_function(self, largest: Floats) -> CompiledFunction:
-        """``from_features`` with its slopes, made for one space.
+        """Return ``from_features`` and its derivatives as a function for one space.
 
-        Later fits do not change it. A predictor that knows its slopes, or what it can leave out
-        where no network has any of a feature, returns a function of its own.
+        Later fits do not change it. Predictors with derivatives in closed form, or with features
+        that a space does not use, override this.
 
         Args:
-            largest: What each feature can be at most in absolute value, shape ``(features,)``.
+            largest: Largest absolute value of each feature in the space, shape ``(features,)``.
         """
         # A copy: fitting sets new attributes.
         return NumericalFunction(copy.copy(self), largest)
 
     def compile(self, space: SearchSpace) -> CompiledPredictor:
-        """A function from many rows of tokens of a space to their latencies, and a fast one.
+        """Return a fast function from rows of tokens of a space to their latencies.
 
         It takes whole-number tokens of shape ``(n, decisions)`` and returns milliseconds of shape
-        ``(n,)``, equal to ``predict_ms`` of the decoded rows but for rounding. What is learnt later
-        does not change it: compile again, which takes less time than the first.
+        ``(n,)``, equal to ``predict_ms`` of the decoded rows up to rounding. Later fits do not
+        change it; compile again after one, which is faster than the first time.
 
         Raises:
             ValueError: If a part of the space depends on so many decisions that it cannot be
-                tabulated, or on others than its ``parts`` say.
+                tabulated, or on decisions that its ``parts`` do not list.
         """
         return CompiledPredictor(self, space)
 

@@ -1,4 +1,4 @@
-"""Latencies of token rows by the million: a gather and a sum over the parts of a network."""
+"""Predicts latencies of token rows from tables: one lookup and one sum per part of a network."""
 
 import math
 from collections.abc import Sequence
@@ -13,18 +13,18 @@ from mnaslat.predictors.compiled.space_layers import PartForms, space_layers
 from mnaslat.space import Decision, SearchSpace
 
 _MAX_VALUES = 32_000_000  # in the table of one part: 256 MB
-# At once, so that what is worked on stays in the processor's cache.
+# Per chunk, so that a chunk's arrays stay in the processor's cache.
 _TOKENS_AT_ONCE = 43_000
 _FEATURES_AT_ONCE = 65_000
 
 
 @dataclass(frozen=True)
 class PartTable:
-    """What every form of one part adds to a network's features.
+    """The features of every form of one part.
 
     Attributes:
-        decisions: Positions of the decisions that it depends on.
-        sizes: Their numbers of choices.
+        decisions: Positions of the decisions that the part depends on.
+        sizes: Numbers of choices of these decisions.
         values: Shape ``(product of sizes, features)``, the last decision running fastest.
     """
 
@@ -35,12 +35,12 @@ class PartTable:
 
 @dataclass(frozen=True)
 class SpaceTables:
-    """A predictor's features of all networks of a space, and what makes latencies of them.
+    """The features of all networks of a space, and the function from features to latency.
 
     Attributes:
-        parts: Their rows add up to the features of a network.
-        offset_ms: Where there is no function: added to the only feature, it gives the latency.
-        function: Makes latencies of features.
+        parts: Tables whose rows add up to the features of a network.
+        offset_ms: Without a function, the latency is the only feature plus this.
+        function: From features to latency; None if linear.
     """
 
     parts: tuple[PartTable, ...]
@@ -49,7 +49,7 @@ class SpaceTables:
 
     @classmethod
     def of(cls, predictor: Compilable, space: SearchSpace) -> "SpaceTables":
-        """Tabulate a space.
+        """Tabulate the features of a space.
 
         Raises:
             ValueError: If a part's table would be too large, or the space's ``parts`` are wrong.
@@ -71,22 +71,22 @@ class SpaceTables:
 
     @property
     def n_features(self) -> int:
-        """Columns of every table."""
+        """Number of columns of every table."""
         return int(self.parts[0].values.shape[1])
 
     def latency_ms(self, features: Floats) -> Floats:
-        """Of summed features of shape ``(n, features)``: shape ``(n,)``."""
+        """Predict milliseconds, shape ``(n,)``, from summed features, shape ``(n, features)``."""
         if self.function is None:
             return np.asarray(features[:, 0] + self.offset_ms)
         return self.function.latency_ms(features)
 
     def slopes(self, features: Floats) -> Floats:
-        """Change of the latency with each feature, shape ``(n, features)``."""
+        """Return the derivative of the latency by each feature, shape ``(n, features)``."""
         return np.ones_like(features) if self.function is None else self.function.slopes(features)
 
 
 def _merged(tables: Sequence[PartTable]) -> tuple[PartTable, ...]:
-    """The same with fewer tables: one whose decisions another depends on too is added to that."""
+    """Add each table whose decisions are a subset of another table's to that table."""
     kept: list[PartTable] = []
     for table in sorted(tables, key=lambda each: len(each.decisions), reverse=True):
         for number, larger in enumerate(kept):
@@ -101,7 +101,7 @@ def _merged(tables: Sequence[PartTable]) -> tuple[PartTable, ...]:
 
 
 def _rows(table: PartTable, larger: PartTable) -> NDArray[np.intp]:
-    """The row of a table that goes with each row of one that depends on more decisions."""
+    """Return the row of a table for each row of one that depends on more decisions."""
     tokens = np.indices(larger.sizes).reshape(len(larger.sizes), -1)
     rows = np.zeros(len(larger.values), dtype=np.intp)
     for decision, size in zip(table.decisions, table.sizes, strict=True):
@@ -125,11 +125,11 @@ def _table(part: PartForms, features: Floats, space: SearchSpace) -> PartTable:
 
 
 class CompiledPredictor:
-    """Latencies of rows of tokens of one space, at millions of rows a second.
+    """Predicts latencies of rows of tokens of one space, at millions of rows a second.
 
-    Every part of a network depends on a few decisions only, so its features stand in a table, and a
-    network's are the sum of one row from each. Made by ``predictor.compile(space)``; several
-    threads may call it.
+    Every part of a network depends on few decisions, so its features are tabulated, and those of a
+    network are the sum of one row per table. Made by ``predictor.compile(space)``; safe to call
+    from several threads.
     """
 
     def __init__(self, predictor: Compilable, space: SearchSpace) -> None:
@@ -148,16 +148,16 @@ class CompiledPredictor:
                 self._places[position, column] = math.prod(part.sizes[number + 1 :])
 
     def __call__(self, tokens: ArrayLike) -> Floats:
-        """Latency in milliseconds of each row of tokens.
+        """Predict the latency of each row of tokens.
 
         Args:
             tokens: Whole numbers, shape ``(n, decisions)``.
 
         Returns:
-            Shape ``(n,)``.
+            Milliseconds, shape ``(n,)``.
 
         Raises:
-            ValueError: If the shape is another, or a token is no whole number or out of range.
+            ValueError: If the shape is wrong, or a token is no whole number or out of range.
         """
         rows = np.asarray(tokens)
         if rows.ndim != 2 or rows.shape[1] != len(self.decisions):
@@ -187,7 +187,7 @@ class CompiledPredictor:
         total, term = work.total[:n], work.term[:n]
         total.fill(0.0)
         for part, row in zip(self._tables.parts, work.rows, strict=True):
-            # Nothing is out of range; "clip" spares the copy that "raise" makes.
+            # All indices are in range; "clip" avoids the copy that "raise" makes.
             part.values.take(row[:n], axis=0, out=term, mode="clip")
             total += term
         return total
@@ -203,7 +203,7 @@ class CompiledPredictor:
 
 @dataclass(frozen=True)
 class _Work:
-    """Arrays that every chunk of a call uses again: fresh memory would cost as much as the sums."""
+    """Buffers that all chunks of a call share; allocating them anew would double the time."""
 
     outside: NDArray[np.bool_]
     tokens: NDArray[np.float32]

@@ -1,4 +1,4 @@
-"""Expected latency as a torch module, for searches that learn probabilities by gradients."""
+"""Computes the expected latency in torch, for searches that learn probabilities by gradients."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,18 +15,17 @@ _TOLERANCE = 1e-2  # of the sum of a decision's probabilities; half precision ro
 
 
 class ExpectedLatency(nn.Module):
-    """Milliseconds of a network whose choices are drawn independently, by their probabilities.
+    """Expected milliseconds of a network whose choices are drawn independently.
 
-    Made by ``predictor.differentiable(space)``. Exact for a sum of layers, corrected by a scale or
-    a scale and an offset: each form of a part counts with its chance, the product of the
-    probabilities of the decisions that the part depends on. Other predictors are functions of
-    several sums over layers; there the expectation of the sums is exact, and the result is the
-    function at that point: right to first order, and exact where every decision is certain.
-    Gradients then take the slopes of the predictor's ``feature_function``, so that there is no
-    second derivative.
+    Made by ``predictor.differentiable(space)``. Exact for sums of layers with a scale and an
+    offset: each form of a part is weighted by its probability, the product of the probabilities of
+    the decisions that the part depends on. Other predictors are functions of several sums over
+    layers. For them the expected sums are exact, and the result is the function at these sums: a
+    first-order approximation, exact if every decision is certain. Gradients use the derivatives of
+    the predictor's ``feature_function``, so there is no second derivative.
 
-    The tables are buffers, in single precision unless the module is moved to another, and no part
-    of the state that is saved.
+    The tables are buffers that are not saved with the module's state; single precision unless the
+    module is converted.
     """
 
     def __init__(self, predictor: Compilable, space: SearchSpace) -> None:
@@ -40,18 +39,18 @@ class ExpectedLatency(nn.Module):
             self.register_buffer(f"part{number}", table, persistent=False)
 
     def forward(self, probabilities: Tensor | Sequence[Tensor]) -> Tensor:
-        """Expected latency in milliseconds.
+        """Compute the expected latency in milliseconds.
 
         Args:
             probabilities: One tensor for each decision, of shape ``(batch, choices)`` or
-                ``(choices,)``; or all of them side by side in one tensor, of shape ``(batch, total
-                choices)`` or ``(total choices,)``. Each decision's are at least 0 and sum to 1.
+                ``(choices,)``; or all of them concatenated in one tensor, of shape ``(batch, total
+                choices)`` or ``(total choices,)``. Those of a decision are at least 0 and sum to 1.
 
         Returns:
-            Shape ``(batch,)``, or ``()`` where the batch is left out.
+            Shape ``(batch,)``, or ``()`` without a batch.
 
         Raises:
-            ValueError: If a shape is another or these are no probabilities.
+            ValueError: If a shape is wrong or these are no probabilities.
         """
         each = self._split(probabilities)
         batched = [one if one.dim() == 2 else one[None] for one in each]
@@ -64,7 +63,7 @@ class ExpectedLatency(nn.Module):
         return len(self._tables.parts)
 
     def _expected(self, number: int, probabilities: Sequence[Tensor]) -> Tensor:
-        """Expected features of one part, shape ``(batch, features)``."""
+        """Compute the expected features of one part, shape ``(batch, features)``."""
         table: Tensor = self.get_buffer(f"part{number}")
         part = self._tables.parts[number]
         dtype = torch.promote_types(probabilities[0].dtype, table.dtype)
@@ -109,7 +108,7 @@ class ExpectedLatency(nn.Module):
         return each
 
     def _check(self, each: Sequence[Tensor]) -> None:
-        """Logits in the place of probabilities would give milliseconds that mean nothing."""
+        """Check that these are probabilities; logits would give meaningless milliseconds."""
         with torch.no_grad():
             sums = torch.stack([one.sum(dim=-1) for one in each])
             least = torch.stack([one.amin(dim=-1) for one in each])
@@ -125,7 +124,7 @@ class ExpectedLatency(nn.Module):
 
 
 class _Function(torch.autograd.Function):
-    """A predictor's own function of summed features."""
+    """Applies a predictor's function of summed features, with its own derivatives."""
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, tables: SpaceTables) -> Tensor:

@@ -1,4 +1,4 @@
-"""From the features of a network to its latency and its slopes, as one search space needs it."""
+"""Differentiates the latency of any predictor numerically."""
 
 import numpy as np
 
@@ -9,11 +9,11 @@ _STEP = 1e-5  # of numerical slopes, relative to the largest value of a feature
 
 
 class NumericalFunction:
-    """What any predictor says, with slopes from finite differences.
+    """Computes a predictor's latency, and its derivatives by finite differences.
 
     Args:
-        predictor: Keeps to what it has learned by now.
-        largest: What each feature can be in the space, shape ``(features,)``.
+        predictor: Must not be fitted again.
+        largest: Largest absolute value of each feature in the space, shape ``(features,)``.
     """
 
     def __init__(self, predictor: Compilable, largest: Floats) -> None:
@@ -22,18 +22,18 @@ class NumericalFunction:
         self.columns = np.arange(len(largest))
 
     def latency_ms(self, features: Floats) -> Floats:
-        """Latency in milliseconds, shape ``(n,)``."""
+        """Predict latencies in milliseconds, shape ``(n,)``."""
         return self._predictor.from_features(features)
 
     def slopes(self, features: Floats) -> Floats:
-        """Change of the latency with each feature, shape ``(n, features)``."""
+        """Return the derivative of the latency by each feature, shape ``(n, features)``."""
         slopes = np.zeros_like(features)
         for column, step in enumerate(self._steps):
-            if step == 0.0:  # no network of the space has any of it
+            if step == 0.0:  # 0 in every network of the space
                 continue
             above, below = features.copy(), features.copy()
             above[:, column] += step
-            # Sums that are never negative stay so: functions may take their root or logarithm.
+            # Keep sums that are never negative so: functions may take their root or logarithm.
             lowest = np.where(features[:, column] >= 0.0, 0.0, -np.inf)
             below[:, column] = np.maximum(features[:, column] - step, lowest)
             change_ms = self.latency_ms(above) - self.latency_ms(below)

@@ -1,4 +1,4 @@
-"""Which layers the networks of a space are made of, listed without listing the networks."""
+"""Lists the layers of all networks of a space without listing the networks."""
 
 import itertools
 import math
@@ -19,14 +19,13 @@ _N_PROBES = 64
 
 @dataclass(frozen=True)
 class PartForms:
-    """Every form that one part of a network can take.
+    """All forms of one part of a network.
 
     Attributes:
-        name: Of the part, e.g. ``block3``.
-        decisions: Positions of the decisions that it depends on.
-        layers: Indices of its layers among ``SpaceLayers.graphs``, shape ``(forms, most layers)``.
-            One row for each combination of choices, the last decision running fastest; -1 where
-            there is no further layer.
+        name: Name of the part, e.g. ``block3``.
+        decisions: Positions of the decisions that the part depends on.
+        layers: Indices in ``SpaceLayers.graphs``, shape ``(forms, most layers)``. One row for each
+            combination of choices, the last decision running fastest; padded with -1.
     """
 
     name: str
@@ -36,23 +35,23 @@ class PartForms:
 
 @dataclass(frozen=True)
 class SpaceLayers:
-    """All distinct layers of a space, each as a graph, and how its parts are made of them."""
+    """All distinct layers of a space as graphs, and the layers of each form of each part."""
 
     graphs: tuple[Graph, ...]
     parts: tuple[PartForms, ...]
 
 
-# By the identity of a space: it has no hash. Listing takes a second, and a search asks again after
-# every validation.
+# By the identity of a space, which has no hash. Listing takes a second, and a search lists again
+# after every validation.
 _LISTED: dict[tuple[int, Precision], tuple[weakref.ref[SearchSpace], SpaceLayers]] = {}
 
 
 def space_layers(space: SearchSpace, precision: Precision) -> SpaceLayers:
-    """List the layers of a space; asked again for the same object, the answer is at hand.
+    """List the layers of a space; the result for a space object is cached.
 
     Raises:
-        ValueError: If a part has more than ``MAX_FORMS`` forms, or depends on other decisions than
-            the space's ``parts`` say.
+        ValueError: If a part has more than ``MAX_FORMS`` forms, or depends on decisions
+            that the space's ``parts`` do not list.
     """
     key = (id(space), precision)
     if key in _LISTED and _LISTED[key][0]() is space:
@@ -63,7 +62,7 @@ def space_layers(space: SearchSpace, precision: Precision) -> SpaceLayers:
 
 
 def _forget(key: tuple[int, Precision]) -> None:
-    # The address may have been given to another space already.
+    # Another space may have this address by now.
     if key in _LISTED and _LISTED[key][0]() is None:
         del _LISTED[key]
 
@@ -114,7 +113,7 @@ class _Lister:
         return layers
 
     def _by_part(self, row: Ints) -> dict[str, tuple[int, ...]]:
-        """Indices of the layers of one network, by part."""
+        """Return the indices of one network's layers, by part."""
         graph = lower(self._space.decode(row), self._precision)
         found: dict[str, tuple[int, ...]] = {}
         for number, place in enumerate(graph.places):
@@ -130,7 +129,7 @@ class _Lister:
         return self._index[signature]
 
     def _probe(self, parts: list[PartForms]) -> None:
-        """Look at whole networks: a part that depends on more than it says would be mispriced."""
+        """Check the parts on random networks: an undeclared decision would give wrong latencies."""
         space = self._space
         for row in space.sample(_N_PROBES, np.random.default_rng(0)):
             found = self._by_part(row)

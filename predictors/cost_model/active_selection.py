@@ -1,4 +1,4 @@
-"""Which networks to measure next: those that leave the least doubt about all others."""
+"""Chooses the networks to measure next: those that reduce the variance of all others most."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,7 +9,7 @@ from mnaslat.arrays import Floats
 
 Rows = NDArray[np.intp] | slice
 
-_MAX_TARGETS = 1000  # networks whose doubt is counted; more would only take longer
+_MAX_TARGETS = 1000  # networks whose variance is summed; more only take longer
 
 
 def choose_networks(
@@ -19,23 +19,23 @@ def choose_networks(
     noise: float,
     excluded: NDArray[np.bool_],
 ) -> list[int]:
-    """Networks to measure, one after another, each the one that takes away most variance.
+    """Choose networks to measure, each the one that reduces the summed variance most.
 
-    Greedy minimisation of the summed variance of all networks: what is gained by measuring j is
+    Greedy minimisation of the summed variance of all networks. Measuring j reduces it by
     sum_i cov(i, j)^2 / (cov(j, j) + noise^2).
 
     Args:
-        covariance: Of the log latencies of two sets of candidates, given what is known.
-        variance: ``covariance`` of each with itself, shape ``(candidates,)``.
-        n: At most so many.
-        noise: Deviation of a measurement's log latency.
-        excluded: Whether one must not be chosen, shape ``(candidates,)``.
+        covariance: Posterior covariance of the log latencies of two sets of candidates.
+        variance: Posterior variance of each candidate, shape ``(candidates,)``.
+        n: Number of networks; fewer are chosen if there are fewer.
+        noise: Standard deviation of a measurement's log latency.
+        excluded: Candidates that must not be chosen, shape ``(candidates,)``.
     """
     step = -(-len(variance) // _MAX_TARGETS)
     everything = slice(None)
     of_targets = covariance(slice(None, None, step), everything)
     open_ = ~excluded
-    moves: list[Floats] = []  # how each measurement moves all candidates, in its own deviations
+    moves: list[Floats] = []  # change of all candidates per standard deviation of each measurement
     chosen: list[int] = []
     for _ in range(min(n, int(open_.sum()))):
         gain = np.square(of_targets).sum(axis=0) / (np.maximum(variance, 0.0) + noise**2)
@@ -53,7 +53,7 @@ def choose_networks(
 
 
 def measured_before(digests: Sequence[str], seen: frozenset[str]) -> NDArray[np.bool_]:
-    """Which networks are not to be measured: those seen, and all but the first of equal ones."""
+    """Mark networks that were measured before, and all but the first of equal networks."""
     excluded = np.zeros(len(digests), dtype=np.bool_)
     met = set(seen)
     for index, digest in enumerate(digests):

@@ -1,21 +1,23 @@
-"""Learns unit costs from whole networks: a robust fit of log latency.
+"""Fits unit costs to whole networks by robust regression of log latency.
 
 The latency of network i is modelled as::
 
     log y_i = log(sum_t X_it exp(theta_t)) + u_i + e_i
 
 with X the guessed milliseconds of each term, ``theta`` normal as ``cost_prior`` says, ``e`` noise,
-and ``u`` what the terms do not describe: a Gaussian process with the covariance::
+and ``u`` the model discrepancy, which the terms do not describe: a Gaussian process with the
+covariance::
 
     misfit^2 exp(-|sqrt(s_i) - sqrt(s_j)|^2 / (2 reach^2)) + layer_misfit^2 q_i . q_j
 
-s_i are the shares of the terms in a network's latency (networks that spend their time alike err
-alike), q_i those of its layers (each layer has an error of its own, in all networks). Where other
-devices are the prior, u starts from their mean misfit instead of zero.
+s_i are the contributions of the terms to a network's latency, as fractions (networks with similar
+contributions have similar errors; ``reach`` is the length scale), and q_i those of its layers (each
+layer has one error, in all networks). With priors from other devices, the mean of u is their mean
+discrepancy instead of zero.
 
-The mode is found by Gauss-Newton steps in the dual form, which inverts a matrix as large as there
-are networks. A measurement that lies far from what all others say about it gets extra variance
-and so loses its weight. Where most lie farther away than the noise allows, the noise is larger.
+Gauss-Newton steps in the dual form find the mode; they invert a matrix with one row per network. A
+measurement far from its prediction by all others gets extra variance (``excess``), and so less
+weight. If most measurements are farther away than the noise allows, the noise is increased.
 """
 
 from collections.abc import Sequence
@@ -29,14 +31,15 @@ from mnaslat.predictors.cost_model.op_terms import Term
 from mnaslat.predictors.cost_model.prior import prior_of
 from mnaslat.predictors.cost_model.term_matrix import Networks
 
-# The noise comes down in stages: at first everything may be wrong, in the end only what nothing
-# explains. Each stage with its number of steps; 0 is the noise of the settings.
+MAX_NETWORKS = 3000  # of one fit, which inverts a matrix of this size
+# The noise decreases in stages, so that outliers are recognised late, when the fit is good. Each
+# stage has its number of steps; 0 is the noise of the settings.
 _STAGES = ((0.3, 6), (0.1, 4), (0.03, 4), (0.0, 8), (0.0, 6), (0.0, 6))
 _LARGEST_STEP = 1.5  # of a theta
 _SMALL_STEP = 1e-4
-_SOUND = 3.0  # deviations from what the other measurements say
-_MIN_ROBUST = 4  # of fewer measurements none can be told to be the wrong one
-_MIN_JUDGED = 20  # networks, to learn the noise and how much layers err from them
+_SOUND = 3.0  # standard deviations from the prediction by the other measurements
+_MIN_ROBUST = 4  # with fewer measurements, an outlier cannot be identified
+_MIN_JUDGED = 20  # networks, to estimate the noise and the layers' discrepancy
 _TOO_NOISY = 1.2  # times as far away as the noise allows
 _LAYER_MISFITS = (0.05, 0.2)
 _MEDIAN_OF_NORMAL = 0.6745  # of the absolute value
@@ -45,12 +48,12 @@ LEAST_MS = 1e-9  # of a network that does nothing
 
 @dataclass(frozen=True, kw_only=True)
 class CostSettings:
-    """How much is left to what the terms do not describe; all in logarithms of latency."""
+    """Standard deviations of noise and model discrepancy, of log latency."""
 
-    noise: float  # deviation of a measurement
-    misfit: float = 0.05  # deviation of networks from what the terms say
-    reach: float = 0.15  # how far apart in shares networks still have a misfit in common
-    layer_misfit: float = 0.05  # deviation of layers from what the terms say
+    noise: float  # of a measurement
+    misfit: float = 0.05  # model discrepancy of networks
+    reach: float = 0.15  # length scale of the discrepancy, in roots of contributions
+    layer_misfit: float = 0.05  # model discrepancy of layers
 
     def __post_init__(self) -> None:
         for name, least in (("noise", 1e-4), ("misfit", 0), ("reach", 1e-4), ("layer_misfit", 0)):
@@ -61,17 +64,17 @@ class CostSettings:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CostFit:
-    """What was learned from the networks measured on one device.
+    """The parameters fitted to the networks measured on one device.
 
     Attributes:
-        terms: Those that occur in the networks or that priors know.
+        terms: Terms of the networks and of the priors.
         layers: Keys of the networks' layers.
-        theta: Logarithm of each term's factor on its guess, shape ``(terms,)``.
-        shares: Of the terms in each network's latency, shape ``(n, terms)``.
-        parts: Of the layers in each network's latency, shape ``(n, layers)``.
-        dual: Weighted residual of each network, shape ``(n,)``.
-        excess: Extra variance of each measurement, shape ``(n,)``; 0 for sound ones.
-        level: Mean log factor of the networks' latency on the guess: how slow the device is.
+        theta: Logarithm of each term's factor on its initial estimate, shape ``(terms,)``.
+        shares: Contribution of each term to each latency, fractions, shape ``(n, terms)``.
+        parts: Contribution of each layer to each latency, fractions, shape ``(n, layers)``.
+        dual: Dual solution, the weighted residual of each network, shape ``(n,)``.
+        excess: Extra variance of each measurement, shape ``(n,)``; above 0 for outliers.
+        level: Mean log ratio of measured latency to initial estimate: how slow the device is.
         settings: As used; the noise may be larger than given.
         priors: Fits of other devices.
     """
@@ -91,7 +94,7 @@ class CostFit:
     def before(
         cls, terms: Sequence[Term], settings: CostSettings, priors: Sequence["CostFit"]
     ) -> "CostFit":
-        """What is known before anything was measured."""
+        """Return the prior as a fit without measurements."""
         return cls(
             terms=tuple(terms),
             layers=(),
@@ -107,7 +110,7 @@ class CostFit:
 
     @property
     def left_out(self) -> Floats:
-        """Measured minus predicted log latency of each network, by a fit without it."""
+        """Leave-one-out residual of each log latency, measured minus predicted, shape ``(n,)``."""
         residuals: Floats = self.dual / np.diag(self.inverse)
         return residuals
 
@@ -122,12 +125,12 @@ class CostFit:
 
     @cached_property
     def layer_pulls(self) -> dict[str, float]:
-        """How far measurements move each layer's log latency, by its key."""
+        """Influence of the measurements on each layer's log latency, by the layer's key."""
         pulls = self.settings.layer_misfit**2 * (self.parts.T @ self.dual)
         return dict(zip(self.layers, map(float, pulls), strict=True))
 
     def theta_of(self, terms: Sequence[Term]) -> Floats:
-        """Log factors of any terms; of those never measured, what like terms say."""
+        """Return the log factors of terms; unmeasured ones are predicted from similar terms."""
         place = {term: index for index, term in enumerate(self.terms)}
         fresh = [term for term in terms if term not in place]
         theta = self.theta
@@ -149,7 +152,7 @@ def prior_from(fits: Sequence[CostFit], terms: Sequence[Term]) -> tuple[Floats, 
 
 
 def covariance_of(left: Floats, right: Floats, of_terms: Floats, settings: CostSettings) -> Floats:
-    """Covariance of the log latencies of networks with these shares, before any measurement.
+    """Compute the prior covariance of log latencies of networks with these contributions.
 
     What layers have in common comes on top.
 
@@ -166,7 +169,10 @@ def covariance_of(left: Floats, right: Floats, of_terms: Floats, settings: CostS
 
 
 def likeness(left: Floats, right: Floats, reach: float) -> Floats:
-    """Of networks with these roots of shares: 1 for equal ones, towards 0 for unlike ones."""
+    """Compute a squared-exponential kernel over the roots of contributions.
+
+    It is 1 for equal networks and tends to 0 for dissimilar ones.
+    """
     squared = (left**2).sum(axis=1)[:, None] + (right**2).sum(axis=1)[None, :]
     squared -= 2.0 * left @ right.T
     found: Floats = np.exp(-np.maximum(squared, 0.0) / (2.0 * reach**2))
@@ -174,13 +180,13 @@ def likeness(left: Floats, right: Floats, reach: float) -> Floats:
 
 
 def shares_of(costs: Floats) -> Floats:
-    """Fractions of each row's sum."""
+    """Divide each row by its sum."""
     shares: Floats = costs / np.maximum(costs.sum(axis=1, keepdims=True), LEAST_MS)
     return shares
 
 
 def total_of(costs: Floats) -> Floats:
-    """Sum of each row, never quite 0."""
+    """Sum each row, bounded away from 0."""
     total: Floats = np.maximum(costs.sum(axis=1), LEAST_MS)
     return total
 
@@ -198,14 +204,14 @@ def fit_costs(
     """Fit unit costs to measured networks.
 
     Args:
-        terms: Columns of the networks' units.
-        networks: Measured, ``n`` of them.
+        terms: Terms of the columns of ``networks.units``.
+        networks: The ``n`` measured networks.
         log_ms: Logarithms of their latencies, shape ``(n,)``.
-        settings: Of noise and misfit.
-        offset: Where the misfit starts from, shape ``(n,)``.
+        settings: Standard deviations of noise and discrepancy.
+        offset: Prior mean of the discrepancy, shape ``(n,)``.
         priors: Fits of other devices.
-        choose_layer_misfit: Whether to take the one with the least error on networks left out, if
-            there are enough to tell.
+        choose_layer_misfit: Whether to choose ``layer_misfit`` by the leave-one-out error, given
+            enough networks.
     """
     choices = [settings]
     if choose_layer_misfit and len(log_ms) >= _MIN_JUDGED:
@@ -224,14 +230,14 @@ def _fit(
 ) -> CostFit:
     mean, of_terms = prior_from(priors, terms)
     target: Floats = log_ms - offset
-    amounts = networks.amounts
-    theta: Floats = mean + np.median(target - np.log(total_of(amounts * np.exp(mean))))
+    term_matrix = networks.term_matrix
+    theta: Floats = mean + np.median(target - np.log(total_of(term_matrix * np.exp(mean))))
     excess: Floats = np.zeros(len(target))
     for stage, n_steps in _STAGES:
         typical = 0.0
         for _ in range(n_steps):
             covariance, shares, residual = _linearised(
-                networks, amounts, theta, of_terms, settings, target
+                networks, term_matrix, theta, of_terms, settings, target
             )
             inverse = _inverse(covariance, max(stage, settings.noise), excess)
             dual = inverse @ (residual + shares @ (theta - mean))
@@ -244,7 +250,9 @@ def _fit(
                 break
         if stage == 0 and len(target) >= _MIN_JUDGED and typical > _TOO_NOISY:
             settings = replace(settings, noise=min(settings.noise * min(typical, 4.0), 10.0))
-    covariance, shares, residual = _linearised(networks, amounts, theta, of_terms, settings, target)
+    covariance, shares, residual = _linearised(
+        networks, term_matrix, theta, of_terms, settings, target
+    )
     inverse = _inverse(covariance, settings.noise, excess)
     return CostFit(
         terms=tuple(terms),
@@ -254,7 +262,7 @@ def _fit(
         parts=parts_of(networks, np.exp(theta)),
         dual=inverse @ (residual + shares @ (theta - mean)),
         excess=excess,
-        level=float(np.mean(log_ms - np.log(total_of(amounts)))),
+        level=float(np.mean(log_ms - np.log(total_of(term_matrix)))),
         settings=settings,
         priors=tuple(priors),
     )
@@ -262,14 +270,14 @@ def _fit(
 
 def _linearised(
     networks: Networks,
-    amounts: Floats,
+    term_matrix: Floats,
     theta: Floats,
     of_terms: Floats,
     settings: CostSettings,
     target: Floats,
 ) -> tuple[Floats, Floats, Floats]:
-    """Covariance without noise, shares of terms, and what is left to explain, at a theta."""
-    costs = amounts * np.exp(theta)
+    """Linearise the model at a theta: covariance without noise, contributions, residuals."""
+    costs = term_matrix * np.exp(theta)
     shares, parts = shares_of(costs), parts_of(networks, np.exp(theta))
     covariance = covariance_of(shares, shares, of_terms, settings)
     covariance = covariance + settings.layer_misfit**2 * parts @ parts.T
@@ -277,16 +285,16 @@ def _linearised(
 
 
 def parts_of(networks: Networks, factors: Floats) -> Floats:
-    """Shares of the layers in each network's latency, shape ``(n, layers)``."""
+    """Compute the layers' contributions to each latency, as fractions, shape ``(n, layers)``."""
     return shares_of(networks.counts * (networks.units @ factors))
 
 
 def _excess(dual: Floats, inverse: Floats, excess: Floats) -> tuple[float, Floats]:
-    """How far away measurements typically are, and the extra variance of each.
+    """Estimate the typical leave-one-out residual and the extra variance of each measurement.
 
-    Both by what the others say about it, in deviations of a sound measurement; 1 is as far as the
-    model says. Extra variance has none that lies within three deviations; beyond, so much that it
-    hardly counts. Where most lie far away, the deviations are larger.
+    Residuals are in standard deviations of the model; the typical one is 1 if the model's noise is
+    right. Measurements within three standard deviations get no extra variance, others so much that
+    they have little weight. If most residuals are large, the standard deviations are scaled up.
     """
     variance = 1.0 / np.diag(inverse)
     left_out = np.abs(dual) * variance  # residual against the fit without it
@@ -297,7 +305,7 @@ def _excess(dual: Floats, inverse: Floats, excess: Floats) -> tuple[float, Float
 
 
 def left_out_error(fit: CostFit) -> float:
-    """Mean absolute log error on networks left out; gross outliers count five typical errors."""
+    """Average the absolute leave-one-out log errors, each at most five median errors."""
     errors = np.abs(fit.left_out)
     return float(np.mean(np.minimum(errors, 5.0 * np.median(errors))))
 

@@ -1,4 +1,4 @@
-"""What a fitted cost model says about networks: latencies, bounds, and where the time goes."""
+"""Predicts latencies, intervals and latencies by layer from a fitted state."""
 
 from collections.abc import Sequence
 
@@ -9,74 +9,74 @@ from mnaslat.graph import Graph
 from mnaslat.predictors.base import check_coverage
 from mnaslat.predictors.cost_model.latency_function import CostFunction
 from mnaslat.predictors.cost_model.op_terms import runtime_of
-from mnaslat.predictors.cost_model.posterior import CostView
+from mnaslat.predictors.cost_model.posterior import CostPosterior
 from mnaslat.predictors.cost_model.state import CostState, all_terms
-from mnaslat.predictors.cost_model.term_matrix import Amounts, Networks
+from mnaslat.predictors.cost_model.term_matrix import Networks, TermMatrixBuilder
 from mnaslat.predictors.explanation import Explanation, LayerCost
 from mnaslat.predictors.known_operations import unmet
 
 
-class LearnedCosts:
-    """A state, at work. All graphs have the precision of its configuration.
+class FittedCosts:
+    """Predictions from a fitted state. All graphs must have the precision of its configuration.
 
     Args:
-        state: All that was learned.
-        amounts: Terms and layers met while learning it; left out, they are met again.
+        state: Everything that was fitted.
+        builder: Terms and layers counted during the fit; counted again if left out.
     """
 
-    def __init__(self, state: CostState, amounts: Amounts | None = None) -> None:
+    def __init__(self, state: CostState, builder: TermMatrixBuilder | None = None) -> None:
         self.state = state
-        self._amounts = amounts or Amounts(
+        self._builder = builder or TermMatrixBuilder(
             runtime_of(state.configuration), state.configuration.precision, all_terms([state])
         )
-        self._view: tuple[int, CostView] | None = None
+        self._posterior: tuple[int, CostPosterior] | None = None
 
     @property
-    def view(self) -> CostView:
-        """The fit over all terms met so far; new ones are met now and then."""
-        terms = self._amounts.terms
-        if self._view is None or self._view[0] != len(terms):
-            self._view = len(terms), CostView(self.state.fit, terms)
-        return self._view[1]
+    def posterior(self) -> CostPosterior:
+        """The posterior over all terms counted so far; new networks can add terms."""
+        terms = self._builder.terms
+        if self._posterior is None or self._posterior[0] != len(terms):
+            self._posterior = len(terms), CostPosterior(self.state.fit, terms)
+        return self._posterior[1]
 
     def compose(self, graphs: Sequence[Graph]) -> Networks:
-        """Graphs as the view takes them; this may meet new terms, so ask for the view after it."""
-        return self._amounts.compose(graphs)
+        """Count the terms of graphs; call it before `posterior`, since it can add new terms."""
+        return self._builder.compose(graphs)
 
     def latency_ms(self, graphs: Sequence[Graph]) -> Floats:
-        """Latency in milliseconds, shape ``(n,)``."""
+        """Predict latencies in milliseconds, shape ``(n,)``."""
         composed = self.compose(graphs)
-        return self.view.latency_ms(composed)
+        return self.posterior.latency_ms(composed)
 
     def interval_ms(self, graphs: Sequence[Graph], coverage: float) -> tuple[Floats, Floats]:
-        """Bounds of the latency, each of shape ``(n,)``.
+        """Predict lower and upper bounds of the latency in milliseconds, each of shape ``(n,)``.
 
         Raises:
             ValueError: If coverage does not lie between 0 and 1.
         """
         composed = self.compose(graphs)
-        return self._bounds(self.view.latency_ms(composed), composed, coverage)
+        return self._bounds(self.posterior.latency_ms(composed), composed, coverage)
 
     def features(self, graphs: Sequence[Graph]) -> Floats:
-        """Two sums for the fit and each prior, and the terms where they are needed too."""
+        """Return two sums for the fit and for each prior, then the term matrix if needed."""
         composed = self.compose(graphs)
-        return self.view.features(composed)
+        return self.posterior.features(composed)
 
     def latency_of_features_ms(self, features: Floats) -> Floats:
-        """Latency in milliseconds, shape ``(n,)``; rows made earlier may have fewer terms."""
-        function = self.view.whole
+        """Predict milliseconds, shape ``(n,)``; rows made earlier may have fewer terms."""
+        function = self.posterior.whole
         missing = len(function.columns) - features.shape[1]
         return function.latency_ms(
             np.pad(features, [(0, 0), (0, missing)]) if missing else features
         )
 
     def function(self, largest: Floats) -> CostFunction:
-        """Of features that are at most so large; shape ``(features,)``."""
-        view = self.view
-        return view.function(np.asarray(largest[view.n_sums :] > 0))
+        """Return the latency as a function of features up to ``largest``, shape ``(features,)``."""
+        posterior = self.posterior
+        return posterior.function(np.asarray(largest[posterior.n_sums :] > 0))
 
     def explain(self, graph: Graph, coverage: float, met: frozenset[str]) -> Explanation:
-        """Milliseconds by layer, which add up to the latency; ``met`` as ``unmet`` takes it.
+        """Split a latency by layer; ``met`` are the known operations, as ``unmet`` takes them.
 
         Raises:
             ValueError: If coverage does not lie between 0 and 1.
@@ -84,7 +84,7 @@ class LearnedCosts:
         check_coverage(coverage)
         total_ms = float(self.latency_ms([graph])[0])
         layers = self.compose(graph.layer_graphs())
-        costs_ms = self.view.sums(layers)[:, 0]
+        costs_ms = self.posterior.sums(layers)[:, 0]
         each_ms = costs_ms * (total_ms / costs_ms.sum())
         costly = np.flatnonzero(each_ms > 0)  # a reshape alone is free
         low_ms, high_ms = np.zeros(len(each_ms)), np.zeros(len(each_ms))
@@ -115,6 +115,6 @@ class LearnedCosts:
         self, latency_ms: Floats, networks: Networks, coverage: float
     ) -> tuple[Floats, Floats]:
         check_coverage(coverage)
-        deviation = self.view.deviation(networks)
+        deviation = self.posterior.deviation(networks)
         factor = np.exp(self.state.scores.n_deviations(deviation, coverage) * deviation)
         return latency_ms / factor, latency_ms * factor

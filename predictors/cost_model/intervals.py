@@ -1,10 +1,9 @@
-"""How wide an interval must be: from networks and from whole families left out of a fit.
+"""Calibrates interval widths on networks, and families of networks, left out of a fit.
 
-The model's own deviations say which networks are harder than others; how many of them an interval
-takes to each side is counted on networks that were left out. A network like those measured errs as
-they do when left out alone; one of a new kind errs as they do when everything like them is left out
-too. Which of the two it is, its deviation tells. Both are computed from the inverse that the fit
-ends with, without fitting again.
+The model's standard deviation says which networks are harder to predict. The number of standard
+deviations to each side is a quantile over networks left out: left out alone for a network like
+those measured; left out with all similar networks for a new kind. The standard deviation decides
+between the two. Both come from the inverse covariance of the fit, without refitting.
 """
 
 import math
@@ -16,20 +15,20 @@ import numpy as np
 from mnaslat.arrays import Floats
 from mnaslat.predictors.cost_model.fit import CostFit
 
-# As much as this many networks speak for normal errors: a handful measured cannot tell alone.
+# Pseudo-observations of normal errors: few networks cannot determine a quantile alone.
 _N_NORMAL = 10
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class IntervalScores:
-    """Errors of networks left out, in deviations.
+    """Errors of networks left out, in standard deviations.
 
     Attributes:
-        alone: Ascending, of each network left out alone, shape ``(n,)``.
-        with_family: Ascending, of each network left out with all that is like it, shape ``(n,)``.
-        n_families: How many kinds of networks there are.
-        usual_deviation: Median deviation of networks left out alone.
-        novel_deviation: Median deviation of networks left out with all that is like them.
+        alone: Errors of each network left out alone, ascending, shape ``(n,)``.
+        with_family: Errors of each network left out with its family, ascending, shape ``(n,)``.
+        n_families: Number of families.
+        usual_deviation: Median standard deviation of networks left out alone.
+        novel_deviation: Median standard deviation of networks left out with their family.
     """
 
     alone: Floats
@@ -40,7 +39,7 @@ class IntervalScores:
 
     @classmethod
     def of_fit(cls, fit: CostFit) -> "IntervalScores":
-        """Leave out each network, and each family, of a fit."""
+        """Compute the errors with each network, and each family, of a fit left out."""
         deviations = _sound_deviations(1.0 / np.diag(fit.inverse), fit.excess)
         alone = np.abs(fit.dual) / np.diag(fit.inverse) / deviations
         families = _families(fit)
@@ -59,7 +58,7 @@ class IntervalScores:
         )
 
     def n_deviations(self, deviation: Floats, coverage: float) -> Floats:
-        """How many deviations an interval takes to each side, shape as given."""
+        """Return the half width of intervals in standard deviations, shape as ``deviation``."""
         known = self._quantile(self.alone, len(self.alone), coverage)
         new = self._quantile(self.with_family, self.n_families, coverage)
         span = math.log(max(self.novel_deviation / self.usual_deviation, 1.01))
@@ -67,7 +66,7 @@ class IntervalScores:
         return np.asarray(known + (new - known) * novelty)
 
     def _quantile(self, scores: Floats, n_units: int, coverage: float) -> float:
-        """The scores' quantile, corrected for their number as conformal prediction does."""
+        """Return a quantile, corrected for the number of scores as in conformal prediction."""
         levels = (np.arange(_N_NORMAL) + 0.5) / _N_NORMAL
         normal = [NormalDist().inv_cdf(0.5 + level / 2.0) for level in levels]
         together = np.sort(np.concatenate([scores, normal]))
@@ -76,13 +75,13 @@ class IntervalScores:
 
 
 def _sound_deviations(variance: Floats, excess: Floats) -> Floats:
-    """Deviations as if no measurement were known to be wrong."""
+    """Return standard deviations without the extra variance of outliers."""
     deviations: Floats = np.sqrt(np.maximum(variance - excess, 1e-12))
     return deviations
 
 
 def _families(fit: CostFit) -> Floats:
-    """A number for each network, equal for those whose time goes to the same terms."""
+    """Cluster networks by the contributions of terms; return a family number for each."""
     if len(fit.shares) < 3:
         return np.arange(len(fit.shares), dtype=np.float64)
     from scipy.cluster.hierarchy import fcluster, linkage

@@ -1,4 +1,4 @@
-"""The latency of a cost model as a function of a network's sums, with its slopes in closed form."""
+"""Computes a cost model's latency from summed features, with derivatives in closed form."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,24 +9,24 @@ from numpy.typing import NDArray
 from mnaslat.arrays import Floats
 from mnaslat.predictors.cost_model.fit import LEAST_MS
 
-# What known networks that no network of a space is like may add to a log latency.
+# Kernel values below this are dropped: their effect on a log latency.
 _NEGLIGIBLE = 1e-10
-# The root of a share has no slope at 0. Below this root, the slope is that of the chord to a root
-# twice as large.
+# The root of a contribution has no derivative at 0. Below this root, the derivative is that of the
+# chord to a root twice as large.
 _LEAST_ROOT = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FitPart:
-    """What a fit, or one of its priors, adds to a log latency.
+    """The term that a fit, or one of its priors, adds to a log latency.
 
     Attributes:
-        weight: 1 for the fit, a share of it for a prior.
-        factors: On the terms' guesses, shape ``(terms,)``.
-        roots: Of the known networks' shares, shape ``(known, terms)``.
-        pulls: Of each known network on the log latency of one just like it, shape ``(known,)``;
-            empty if networks have nothing in common but their terms and layers.
-        reach: How unlike networks may be and still share that.
+        weight: 1 for the fit, a fraction for a prior.
+        factors: Factors on the terms' initial estimates, shape ``(terms,)``.
+        roots: Square roots of the measured networks' contributions, shape ``(known, terms)``.
+        pulls: Influence of each measured network on the log latency of an equal one, shape
+            ``(known,)``; empty without model discrepancy between networks.
+        reach: Length scale of that influence, in roots of contributions.
     """
 
     weight: float
@@ -37,18 +37,18 @@ class FitPart:
 
 
 class CostFunction:
-    """Milliseconds of sums and amounts, as ``CostView`` names them.
+    """Computes milliseconds from the features of ``CostPosterior``: sums and the term matrix.
 
     With T_f and B_f of each fit f, the first of them the fit itself and the others its priors, the
     log latency is::
 
         log T_1 + sum_f weight_f (B_f / T_f + sum_j pull_fj exp(-|r_f - R_fj|^2 / (2 reach_f^2)))
 
-    r_f are the roots of the shares that the terms have in T_f, R_fj those of known networks.
+    r_f are the square roots of the terms' contributions to T_f, R_fj those of measured networks.
 
     Args:
-        parts: Of the fits.
-        used: Whether any network has some of a term, shape ``(terms,)``.
+        parts: One for the fit, then one for each prior.
+        used: Whether any network has the term, shape ``(terms,)``.
     """
 
     def __init__(self, parts: Sequence[FitPart], used: NDArray[np.bool_]) -> None:
@@ -62,13 +62,13 @@ class CostFunction:
         self.columns: NDArray[np.intp] = np.append(np.arange(self._n_sums), self._n_sums + terms)
 
     def latency_ms(self, features: Floats) -> Floats:
-        """Latency in milliseconds, shape ``(n,)``, of the features at ``columns``."""
+        """Predict milliseconds, shape ``(n,)``, from the features at ``columns``."""
         total_ms = np.maximum(features[:, 0], LEAST_MS)
-        with np.errstate(over="ignore", invalid="ignore"):  # who asks refuses what is not finite
+        with np.errstate(over="ignore", invalid="ignore"):  # callers check that it is finite
             return np.asarray(total_ms * np.exp(self.misfit(features)))
 
     def misfit(self, features: Floats) -> Floats:
-        """Logarithm of the factor that the terms do not describe, shape ``(n,)``."""
+        """Return the model discrepancy, of log latency, shape ``(n,)``."""
         totals_ms = np.maximum(features[:, : self._n_sums : 2], LEAST_MS)
         found: Floats = (features[:, 1 : self._n_sums : 2] / totals_ms) @ self._weights
         if self._kernels:
@@ -78,7 +78,7 @@ class CostFunction:
         return found
 
     def slopes(self, features: Floats) -> Floats:
-        """Change of the latency with each feature, shape ``(n, columns)``."""
+        """Return the derivative of the latency by each feature, shape ``(n, columns)``."""
         log_slopes = np.zeros_like(features)
         of_totals = log_slopes[:, : self._n_sums : 2]
         of_pulled = log_slopes[:, 1 : self._n_sums : 2]
@@ -96,7 +96,7 @@ class CostFunction:
 
 
 class _Kernel:
-    """What networks have in common with those known to a fit, over the terms at hand."""
+    """The kernel between networks and the measured networks of a fit, over the terms in use."""
 
     def __init__(self, part: FitPart, terms: NDArray[np.intp]) -> None:
         nearness, pulls = part.reach**-2, part.weight * part.pulls
@@ -111,11 +111,11 @@ class _Kernel:
         self._far, self._pulls = far[matters], pulls[matters]
 
     def misfit(self, roots: Floats, total_ms: Floats) -> Floats:
-        """Shape ``(n,)``, of the roots of amounts and their total latency."""
+        """Return the discrepancy, shape ``(n,)``, from roots of the term matrix and latencies."""
         return np.asarray(self._alike(roots, total_ms) @ self._pulls)
 
     def slopes(self, roots: Floats, total_ms: Floats) -> tuple[Floats, Floats]:
-        """Change with each amount, shape ``(n, terms)``, and with the total, shape ``(n,)``."""
+        """Return derivatives by each term, shape ``(n, terms)``, and by the total, ``(n,)``."""
         by_share_root = (self._alike(roots, total_ms) * self._pulls) @ self._towards.T
         share_roots = roots * self._root_factors / np.sqrt(total_ms)[:, None]
         # r_t = sqrt(f_t a_t / T)
@@ -124,7 +124,7 @@ class _Kernel:
         return by_amount, -0.5 * (by_share_root * share_roots).sum(axis=1) / total_ms
 
     def _alike(self, roots: Floats, total_ms: Floats) -> Floats:
-        """Likeness to each known network, shape ``(n, known)``."""
+        """Return the kernel with each measured network, shape ``(n, known)``."""
         alike = (roots / np.sqrt(total_ms)[:, None]) @ self._scaled
         alike += self._far
         np.exp(alike, out=alike)

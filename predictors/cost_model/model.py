@@ -1,9 +1,9 @@
-"""Latency of any network from a few whole networks measured on the device."""
+"""Predicts the latency of any network from a few whole networks measured on the device."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 
@@ -14,12 +14,12 @@ from mnaslat.predictors.base import Network, Prediction, as_graphs, checked_late
 from mnaslat.predictors.compiled.additive import AdditivePredictor
 from mnaslat.predictors.cost_model.active_selection import choose_networks, measured_before
 from mnaslat.predictors.cost_model.fit import CostSettings
-from mnaslat.predictors.cost_model.fitted import LearnedCosts
+from mnaslat.predictors.cost_model.fitted import FittedCosts
 from mnaslat.predictors.cost_model.latency_function import CostFunction
 from mnaslat.predictors.cost_model.op_terms import runtime_of
 from mnaslat.predictors.cost_model.state import CostState, all_operations, digest
 from mnaslat.predictors.cost_model.training import before, checked_priors, learn
-from mnaslat.predictors.estimator import Estimator
+from mnaslat.predictors.estimator import IntervalEstimator
 from mnaslat.predictors.evaluation import Errors, prediction_errors
 from mnaslat.predictors.explanation import Explanation
 from mnaslat.predictors.measurement_checks import merged
@@ -27,38 +27,42 @@ from mnaslat.predictors.measurement_checks import merged
 _NOISE = {"cpu": 0.01, "gpu": 0.03}
 
 
-class CostModel(AdditivePredictor, Estimator):
-    """Learns what ops cost from whole networks, helped by what is known of other devices.
+class CostModel(AdditivePredictor, IntervalEstimator):
+    """Learns the costs of operations from whole networks, with models of other devices as priors.
 
-    No sweep of layers is needed: about ninety networks give the best it can do, ten are enough
-    where other devices' models are its priors (``suggest_calibration`` says which ten), and five
-    are the least without. Measurements that are several times too high lose their weight.
+    Needs no sweep of layers. About ninety networks give the least error; ten are enough with models
+    of other devices as priors (``suggest_calibration`` chooses them); without priors, five are the
+    minimum. Outliers several times too high get little weight.
 
-    A network given twice counts once, with the geometric mean of its latencies; where they differ
-    by more than half, nobody can tell which is right, and ``fit`` raises an error.
+    A network given twice counts once, with the geometric mean of its latencies; if they differ by
+    more than half, ``fit`` raises an error.
+
+    Intervals are wider for networks unlike all measured ones, by the errors on families of networks
+    left out of the fit.
 
     Args:
         priors: Fitted models of other devices, of the same runtime (CPU or GPU) and precision; the
-            number of threads and the cores may differ, but a prior is best where they are alike.
-            From forty whole networks on they are dropped if networks left out are predicted clearly
-            worse with them.
-        configuration: Whose latency is learned; left out, that of an unnamed device with the
+            number of threads and the cores may differ, but similar ones are better priors. With
+            forty or more whole networks, priors are dropped if they clearly increase the
+            leave-one-out error.
+        configuration: Device and settings of the measurements; left out, an unnamed device with the
             precision of the graphs and the runtime of the priors.
         noise: Standard deviation of a measurement's log latency; left out, 0.01 on a CPU and 0.03
             on a GPU.
-        misfit: Standard deviation of what a network's ops do not explain, of log latency.
-            With 0, here and in the priors, ``compile`` is much faster and predictions a little
-            worse.
-        reach: How unlike networks may be and still share that, in roots of shares of latency.
-        layer_misfit: Standard deviation of what a layer's ops do not explain, in all networks that
-            have it; left out, chosen by the error on networks left out.
+        misfit: Model discrepancy of networks: standard deviation of the part of log latency that
+            the ops do not explain. With 0, here and in the priors, ``compile`` is much faster and
+            predictions are slightly worse.
+        reach: Length scale of that discrepancy, in square roots of the contributions of terms to
+            a latency.
+        layer_misfit: Model discrepancy of layers, equal in all networks with the layer; left out,
+            chosen by the leave-one-out error.
 
     Attributes set by ``fit``:
-        held_out: Errors with each network left out of the fit in turn.
-        networks: Those measured; empty where a file left them out.
+        held_out: Leave-one-out errors.
+        networks: The measured networks; empty if the model's file omits them.
         measured_ms: Their latencies, shape ``(n,)``.
 
-    The method stands in ``cost_fit`` and ``cost_prior``, the terms in ``cost_features``.
+    ``fit`` and ``prior`` describe the method, ``op_terms`` the terms.
 
     >>> from mnaslat.graph import Graph
     >>> graphs = [Graph.parse(f"fp32 32x32x16 conv3x3>{8 * n}") for n in range(1, 9)]
@@ -71,7 +75,7 @@ class CostModel(AdditivePredictor, Estimator):
     networks: tuple[Graph, ...] = ()
     measured_ms: Floats = np.zeros(0)
     provenance: Mapping[str, Any] = MappingProxyType({})
-    _learned: LearnedCosts | None = None
+    _fitted: FittedCosts | None = None
 
     def __init__(
         self,
@@ -95,7 +99,7 @@ class CostModel(AdditivePredictor, Estimator):
         """The device and settings whose latency is predicted.
 
         Raises:
-            ValueError: If none was given and nothing was fitted yet.
+            ValueError: If none was given and nothing was fitted.
         """
         return self._configuration or self.state.configuration
 
@@ -104,39 +108,39 @@ class CostModel(AdditivePredictor, Estimator):
         self._configuration = value
 
     def _argument(self, name: str) -> Any:
-        # What was given, where the property says what was learned.
+        # The argument; the property of this name returns the fitted configuration.
         return self._configuration if name == "configuration" else getattr(self, name)
 
     @property
-    def learned(self) -> LearnedCosts:
-        """What the fit says about networks.
+    def fitted(self) -> FittedCosts:
+        """The predictions of the fit.
 
         Raises:
             ValueError: If nothing was fitted.
         """
-        if self._learned is None:
+        if self._fitted is None:
             raise ValueError("Fit the cost model first.")
-        return self._learned
+        return self._fitted
 
     @property
     def state(self) -> CostState:
-        """All that was learned.
+        """Everything that was fitted.
 
         Raises:
-            ValueError: If nothing was.
+            ValueError: If nothing was fitted.
         """
-        return self.learned.state
+        return self.fitted.state
 
     @property
     def residuals(self) -> Floats:
-        """Relative error on each of ``networks``, predicted by a fit without it; shape ``(n,)``."""
+        """Leave-one-out relative error of each of ``networks``, shape ``(n,)``."""
         if not self.networks:
             return np.zeros(0)
         return np.asarray(np.exp(-self.state.fit.left_out) - 1.0)
 
     @classmethod
     def from_state(cls, state: CostState) -> "CostModel":
-        """A fitted model that knows what ``state`` says."""
+        """Make a fitted model from a state."""
         settings = state.fit.settings
         model = cls(
             tuple(cls.from_state(prior) for prior in state.priors),
@@ -146,26 +150,26 @@ class CostModel(AdditivePredictor, Estimator):
             reach=settings.reach,
             layer_misfit=settings.layer_misfit,
         )
-        model._learned = LearnedCosts(state)
+        model._fitted = FittedCosts(state)
         return model
 
     def fit(self, graphs: Sequence[Network], latency_ms: Sequence[float] | Floats) -> "CostModel":
-        """Learn from whole networks, or single layers, measured on the device.
+        """Fit the model to whole networks, or single layers, measured on the device.
 
         Args:
-            graphs: At least five; one where there are priors.
+            graphs: At least five; at least one with priors.
             latency_ms: Shape ``(n,)``, all positive.
 
         Raises:
             ValueError: If there are too few, a latency is not positive, one network has two very
-                different latencies, all are about a thousand times what the priors predict, or the
-                configuration's delegate is neither a CPU's nor a GPU's.
+                different latencies, all are about a thousand times the priors' predictions, or the
+                configuration's delegate runs on neither a CPU nor a GPU.
             ConfigurationMismatch: If graphs or priors are of another precision or runtime.
         """
         measured_ms = checked_latency_ms(latency_ms, len(graphs), "A cost model")
         configuration = self._configuration_for(graphs)
         networks, measured_ms = merged(as_graphs(graphs, configuration.precision), measured_ms)
-        state, amounts = learn(
+        state, builder = learn(
             networks,
             measured_ms,
             configuration,
@@ -173,7 +177,7 @@ class CostModel(AdditivePredictor, Estimator):
             priors=checked_priors(self._states_of_priors(), configuration),
             choose_layer_misfit=self.layer_misfit is None,
         )
-        self._learned = LearnedCosts(state, amounts)
+        self._fitted = FittedCosts(state, builder)
         self.networks, self.measured_ms = tuple(networks), measured_ms
         self.held_out = prediction_errors(measured_ms * (1.0 + self.residuals), measured_ms)
         self.provenance = MappingProxyType({})
@@ -182,10 +186,10 @@ class CostModel(AdditivePredictor, Estimator):
     def recalibrated(
         self, networks: Sequence[Network], measured_ms: Sequence[float] | Floats
     ) -> "CostModel":
-        """A new model, fitted to this one's networks and further ones of the same device.
+        """Fit a new model to this one's networks and further ones of the same device.
 
-        A network that was measured before counts once, with its new latency. Where a file left this
-        model's measurements out, it becomes the prior of the new one.
+        A network that was measured before counts once, with its new latency. A model whose file
+        omits its measurements becomes the prior of the new one.
         """
         graphs = as_graphs(networks, self.configuration.precision)
         arguments = {**self.get_params(), "configuration": self.configuration}
@@ -197,67 +201,50 @@ class CostModel(AdditivePredictor, Estimator):
         return CostModel(**arguments).fit(known, latencies_ms)
 
     def predict(self, graphs: Sequence[Network]) -> Floats:
-        """Latency in milliseconds, shape ``(n,)``.
+        """Predict latencies in milliseconds, shape ``(n,)``.
 
         Raises:
             ConfigurationMismatch: If a graph has another precision than the model.
         """
-        return self.learned.latency_ms(self._graphs(graphs))
+        return self.fitted.latency_ms(self._graphs(graphs))
 
     def predict_detailed(self, networks: Sequence[Network]) -> list[Prediction]:
-        """Latency of each network; none of it rests on measured layers."""
+        """Predict each latency; none of it comes from measured layers."""
         return [Prediction(float(latency_ms), 0.0) for latency_ms in self.predict(networks)]
 
-    @overload
-    def predict_interval_ms(
-        self, networks: Network, coverage: float = 0.9
-    ) -> tuple[float, float]: ...
-    @overload
-    def predict_interval_ms(
-        self, networks: Sequence[Network], coverage: float = 0.9
-    ) -> tuple[Floats, Floats]: ...
-    def predict_interval_ms(
-        self, networks: Network | Sequence[Network], coverage: float = 0.9
-    ) -> tuple[float, float] | tuple[Floats, Floats]:
-        """Bounds that hold the measured latency of ``coverage`` of networks, below and above.
-
-        Floats for one network, arrays of shape ``(n,)`` for a sequence. Networks unlike all that
-        were measured get wider bounds, as families left out of the fit needed them.
-
-        Raises:
-            ValueError: If coverage does not lie between 0 and 1.
-        """
-        if not isinstance(networks, Sequence):
-            low_ms, high_ms = self.predict_interval_ms([networks], coverage)
-            return float(low_ms[0]), float(high_ms[0])
-        return self.learned.interval_ms(self._graphs(networks), coverage)
+    def _interval_ms(self, networks: Sequence[Network], coverage: float) -> tuple[Floats, Floats]:
+        # Networks unlike all measured ones get wider bounds, as families left out of the fit did.
+        return self.fitted.interval_ms(self._graphs(networks), coverage)
 
     def explain(self, network: Network, coverage: float = 0.9) -> Explanation:
-        """Milliseconds by layer, which add up to the prediction.
+        """Split a prediction by layer; the milliseconds of the layers add up to it.
 
-        The first layer also pays for starting an inference. What the ops do not explain is shared
-        out in proportion. Layers with operations that were in no measured network are ``unknown``.
+        The first layer includes the start of an inference. The part that the ops do not explain is
+        distributed in proportion. Layers with operations of no measured network are ``unknown``.
 
         Raises:
             ValueError: If coverage does not lie between 0 and 1.
         """
         (graph,) = self._graphs([network])
-        return self.learned.explain(graph, coverage, self.met_operations)
+        return self.fitted.explain(graph, coverage, self.met_operations)
 
     @property
     def met_operations(self) -> frozenset[str]:
-        """Operations of all networks measured, here or for a prior."""
+        """Operations of all measured networks, including those of the priors."""
         return all_operations([self.state])
 
     def suggest_calibration(self, candidates: Sequence[Network], n: int) -> list[int]:
-        """Which networks to measure next, the most telling one first.
+        """Suggest networks to measure next, the most informative one first.
 
-        Those that leave the least doubt about all candidates, given the priors and what was fitted
-        so far. Networks measured before are not suggested, nor is one that stands there twice.
+        They reduce the summed variance of all candidates most, given the priors and the fit.
+        Networks measured before and duplicates are not suggested.
 
         Args:
             candidates: Networks like those to be predicted.
-            n: How many; fewer are suggested where there are fewer candidates.
+            n: Number of suggestions; fewer if there are fewer candidates.
+
+        Returns:
+            Indices into ``candidates``.
 
         Raises:
             ValueError: If n is not positive or there are no candidates.
@@ -267,28 +254,30 @@ class CostModel(AdditivePredictor, Estimator):
         configuration = self._configuration_for(candidates)
         graphs = as_graphs(candidates, configuration.precision)
         settings = self._settings(configuration)
-        if self._learned is None:
+        if self._fitted is None:
             priors = checked_priors(self._states_of_priors(), configuration)
-            view, composed = before(graphs, configuration, settings, priors)
+            posterior, composed = before(graphs, configuration, settings, priors)
             seen: frozenset[str] = frozenset()
         else:
-            composed = self._learned.compose(graphs)
-            view, seen = self._learned.view, self.state.seen
+            composed = self._fitted.compose(graphs)
+            posterior, seen = self._fitted.posterior, self.state.seen
         excluded = measured_before([digest(graph) for graph in graphs], seen)
-        covariance = partial(view.covariance, composed)
-        return choose_networks(covariance, view.variance(composed), n, settings.noise, excluded)
+        covariance = partial(posterior.covariance, composed)
+        return choose_networks(
+            covariance, posterior.variance(composed), n, settings.noise, excluded
+        )
 
     def additive_features(self, graphs: Sequence[Graph]) -> Floats:
-        """Two sums for this model and each prior, and the terms where they are needed too."""
-        return self.learned.features(graphs)
+        """Return two sums for this model and for each prior, then the term matrix if needed."""
+        return self.fitted.features(graphs)
 
     def from_features(self, features: Floats) -> Floats:
-        """Latency in milliseconds, shape ``(n,)``; rows made earlier may have fewer terms."""
-        return self.learned.latency_of_features_ms(features)
+        """Predict milliseconds, shape ``(n,)``; rows made earlier may have fewer terms."""
+        return self.fitted.latency_of_features_ms(features)
 
     def feature_function(self, largest: Floats) -> CostFunction:
-        """Of the terms that the space has; slopes are exact."""
-        return self.learned.function(largest)
+        """Return the function over the terms of a space, with exact derivatives."""
+        return self.fitted.function(largest)
 
     def _graphs(self, networks: Sequence[Network]) -> list[Graph]:
         return as_graphs(networks, self.state.configuration.precision)

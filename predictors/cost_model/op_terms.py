@@ -1,16 +1,15 @@
-"""What an op may cost, as terms with a first guess in nanoseconds.
+"""Describes the cost of an op as terms, each with an initial estimate.
 
 Every op adds to a few **terms** of its class: multiply-adds, elements moved, weights, a constant,
-and what the runtime at hand does beside. A term's value is its amount times a guessed unit cost,
-right to an order of magnitude; ``CostModel`` learns the factors. What a CPU and a GPU spend their
-time on differs, and so do the terms:
+and the runtime's own overheads. A term's value is a quantity times an estimated unit cost, right to
+an order of magnitude; ``CostModel`` learns the factors. CPUs and GPUs have different terms:
 
 - On a CPU convolutions are a matrix product over unfolded windows, in tiles of eight, with weights
   packed at every inference; grouped ones are plain loops; a batch norm that could not be folded
   is a multiplication and an addition with a cost for each pixel.
 - On a GPU a small image waits for one thread's loop over the window (``serial``), large ones for
-  multiply-adds; 3x3 convolutions with enough channels and tiles become Winograd kernels; element
-  by element functions are merged into the op before.
+  multiply-adds; 3x3 convolutions with enough channels and tiles become Winograd kernels;
+  elementwise functions are fused with the previous op.
 """
 
 import math
@@ -23,8 +22,8 @@ from mnaslat.graph import LoweredLayer, Precision, ShapedOp
 
 Runtime = Literal["cpu", "gpu"]
 
-# Whose terms describe what a delegate does. Others (nnapi, hexagon, coreml: whatever the phone's
-# maker put behind them) have no terms here, and a CPU's would be a guess without a word.
+# The terms that describe each delegate. Others (nnapi, hexagon, coreml) run on vendor-specific
+# hardware and have no terms here; a CPU's terms would be wrong without warning.
 _RUNTIMES: Mapping[str, Runtime] = {
     "": "cpu",
     "none": "cpu",
@@ -40,7 +39,7 @@ _RUNTIMES: Mapping[str, Runtime] = {
 
 
 class Term(NamedTuple):
-    """A cost that ops of one class share, in classes that become finer from left to right."""
+    """A cost that the ops of one class share; classes become finer from left to right."""
 
     family: str  # e.g. conv
     kernel: str  # e.g. conv3x3
@@ -48,7 +47,7 @@ class Term(NamedTuple):
     what: str  # e.g. macs
 
 
-# Once for every network: starting and ending an inference. The layer that takes the picture pays.
+# Once per network: starting and ending an inference. The layer that reads the image includes it.
 WHOLE_NETWORK = Term("network", "network", "network", "one")
 _WHOLE_NETWORK_MS: dict[Runtime, float] = {"cpu": 0.1, "gpu": 0.5}
 
@@ -80,10 +79,10 @@ _NS = 1e-6  # in milliseconds
 
 
 def runtime_of(configuration: Configuration) -> Runtime:
-    """Whose terms describe a configuration: a GPU's or a CPU's, whatever its cores.
+    """Return whose terms describe a configuration: a CPU's or a GPU's.
 
     Raises:
-        ValueError: If it is neither's, or nobody knows.
+        ValueError: If the delegate is not known to run on one of them.
     """
     try:
         return _RUNTIMES[configuration.delegate.lower()]
@@ -97,10 +96,10 @@ def runtime_of(configuration: Configuration) -> Runtime:
 
 
 def layer_terms(layer: LoweredLayer, runtime: Runtime, precision: Precision) -> dict[Term, float]:
-    """Guessed milliseconds of each term of a layer.
+    """Estimate the milliseconds of each term of a layer.
 
-    An explicit padding costs nothing of its own: it is merged with what reads it. A layer that
-    takes a picture (one or three channels) is a network's first, and pays for the call.
+    An explicit padding costs nothing: it is merged with the op that reads it. A layer that reads an
+    image (one or three channels) is a network's first, and includes the cost of the call.
     """
     depth_step = 16 if precision == "int8" else 1
     terms: dict[Term, float] = {}
@@ -124,7 +123,7 @@ def _op_terms(
 
 
 class _Sizes:
-    """The numbers that terms are made of."""
+    """The sizes that terms are computed from."""
 
     def __init__(self, shaped: ShapedOp) -> None:
         op, out = shaped.op, shaped.output
@@ -226,7 +225,7 @@ def _cpu_memory(shaped: ShapedOp, sizes: _Sizes, family: str) -> Iterator[tuple[
     moved = sizes.n_in + (sizes.taps if family == "pool" else 1) * sizes.n_out
     yield Term(*path, "moved"), 1.0 * moved
     yield Term(*path, "one"), 3000.0
-    if name in ("affine", "mul"):  # loops over what is broadcast start anew at every pixel
+    if name in ("affine", "mul"):  # loops over the broadcast operand restart at every pixel
         yield Term(*path, "pixels"), 20.0 * sizes.pixels
     if name == "concat":
         yield Term(*path, "pixels"), 5.0 * sizes.pixels * len(shaped.inputs)
@@ -278,7 +277,7 @@ def _gpu_conv(shaped: ShapedOp, sizes: _Sizes, family: str) -> Iterator[tuple[Te
 
 
 def _is_winograd(shaped: ShapedOp, sizes: _Sizes) -> bool:
-    """TensorFlow Lite's rule for its 4x4 Winograd kernel on a GPU."""
+    """Apply TensorFlow Lite's rule for its 4x4 Winograd kernel on a GPU."""
     op, out = shaped.op, shaped.output
     if (op.kernel, op.stride, op.dilation, op.groups) != ((3, 3), (1, 1), (1, 1), 1):
         return False

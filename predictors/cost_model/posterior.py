@@ -1,4 +1,4 @@
-"""What a fit says about networks that may have terms and layers which it never met."""
+"""Computes the posterior of a fit for any networks, also with unmeasured terms and layers."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,13 +20,17 @@ from mnaslat.predictors.cost_model.op_terms import Term
 from mnaslat.predictors.cost_model.term_matrix import Networks
 
 
-class CostView:
-    """A fit and its priors, seen over a list of terms that holds the fit's own.
+class CostPosterior:
+    """The posterior of one configuration: a fit and its priors, over a list of terms.
 
-    A log latency needs two sums over a network's layers for each fit, the fit's own and those of
-    its priors: T, their latency by the terms, and B, the same weighted by how far measurements
-    moved each layer. It is ``log T + B / T`` with the priors' own B / T on top, and with what
-    networks that spend their time alike have in common, which needs the sums of all terms.
+    A log latency needs two sums over a network's layers for the fit and for each prior: T, the
+    latency by the terms, and B, the same weighted by the influence of the measurements on each
+    layer. It is ``log T + B / T``, plus B / T of the priors, plus the discrepancy shared by
+    networks with similar contributions, which needs the term matrix.
+
+    Args:
+        fit: With its priors.
+        terms: All terms of the fit, and any others.
     """
 
     def __init__(self, fit: CostFit, terms: Sequence[Term]) -> None:
@@ -36,7 +40,7 @@ class CostView:
         self._factors = np.exp(fit.theta_of(terms))
         self._measured = np.zeros((len(fit.shares), len(terms)))
         self._measured[:, [place[term] for term in fit.terms]] = fit.shares
-        self._priors = [CostView(prior, terms) for prior in fit.priors]
+        self._priors = [CostPosterior(prior, terms) for prior in fit.priors]
         settings = fit.settings
         own = FitPart(
             weight=1.0,
@@ -54,20 +58,24 @@ class CostView:
 
     @property
     def n_sums(self) -> int:
-        """Columns of ``sums``."""
+        """Number of columns of ``sums``."""
         return 2 * len(self._parts)
 
     @property
-    def needs_amounts(self) -> bool:
+    def needs_term_matrix(self) -> bool:
         """Whether a latency depends on more than ``sums``."""
         return any(part.pulls.size for part in self._parts)
 
     def function(self, used: NDArray[np.bool_]) -> CostFunction:
-        """The latency of networks that have only some of the terms; shape ``(terms,)``."""
+        """Return the latency as a function for networks with only the ``used`` terms.
+
+        Args:
+            used: Whether any network has the term, shape ``(terms,)``.
+        """
         return CostFunction(self._parts, used)
 
     def sums(self, networks: Networks) -> Floats:
-        """T and B of the fit and of its priors, shape ``(n, n_sums)``."""
+        """Compute T and B of the fit and of its priors, shape ``(n, n_sums)``."""
         layers_ms = networks.units @ self._factors
         pulls = self._fit.layer_pulls
         pulled = layers_ms * np.array([pulls.get(key, 0.0) for key in networks.keys])
@@ -75,35 +83,35 @@ class CostView:
         return np.hstack([own, *(prior.sums(networks) for prior in self._priors)])
 
     def log_ms(self, networks: Networks) -> Floats:
-        """Logarithm of the latency in milliseconds, shape ``(n,)``."""
+        """Predict the logarithm of the latency in milliseconds, shape ``(n,)``."""
         return np.asarray(np.log(self.latency_ms(networks)))
 
     def latency_ms(self, networks: Networks) -> Floats:
-        """Latency in milliseconds, shape ``(n,)``."""
+        """Predict latencies in milliseconds, shape ``(n,)``."""
         return self.whole.latency_ms(self.features(networks))
 
     def misfit(self, networks: Networks) -> Floats:
-        """Logarithm of the factor that the terms do not describe, shape ``(n,)``."""
+        """Predict the model discrepancy, of log latency, shape ``(n,)``."""
         return self.whole.misfit(self.features(networks))
 
     def features(self, networks: Networks) -> Floats:
-        """``sums``, and the amounts of all terms where a latency needs them."""
+        """Return ``sums``, then the term matrix if a latency needs it."""
         sums = self.sums(networks)
-        return np.hstack([sums, networks.amounts]) if self.needs_amounts else sums
+        return np.hstack([sums, networks.term_matrix]) if self.needs_term_matrix else sums
 
     @cached_property
     def whole(self) -> CostFunction:
-        """The latency of any network."""
+        """The latency as a function of all terms."""
         return self.function(np.ones(len(self._terms), dtype=np.bool_))
 
     def deviation(self, networks: Networks) -> Floats:
-        """Standard deviation of the log of a new measurement, shape ``(n,)``."""
+        """Predict the standard deviation of the log of a new measurement, shape ``(n,)``."""
         noise = self._fit.settings.noise
         found: Floats = np.sqrt(np.maximum(self.variance(networks), 0.0) + noise**2)
         return found
 
     def variance(self, networks: Networks) -> Floats:
-        """Of log latencies, given what was measured; shape ``(n,)``."""
+        """Compute the posterior variance of log latencies, shape ``(n,)``."""
         settings = self._fit.settings
         shares, parts = self._shares(networks), parts_of(networks, self._factors)
         cross = self._with_measured(networks)
@@ -115,7 +123,7 @@ class CostView:
     def covariance(
         self, networks: Networks, rows: NDArray[np.intp] | slice, columns: NDArray[np.intp] | slice
     ) -> Floats:
-        """Of log latencies, given what was measured; shape ``(rows, columns)``."""
+        """Compute the posterior covariance of log latencies, shape ``(rows, columns)``."""
         left, right = networks.take(rows), networks.take(columns)
         settings = self._fit.settings
         found = covariance_of(self._shares(left), self._shares(right), self._of_terms, settings)
@@ -133,10 +141,10 @@ class CostView:
         return {key: place for place, key in enumerate(self._fit.layers)}
 
     def _shares(self, networks: Networks) -> Floats:
-        return shares_of(networks.amounts * self._factors)
+        return shares_of(networks.term_matrix * self._factors)
 
     def _with_measured(self, networks: Networks) -> Floats:
-        """Covariance of log latencies with those measured, before that; shape ``(n, measured)``."""
+        """Compute the prior covariance with the measured networks, shape ``(n, measured)``."""
         settings = self._fit.settings
         found = covariance_of(self._shares(networks), self._measured, self._of_terms, settings)
         places = self._layer_places

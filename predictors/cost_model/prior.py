@@ -1,12 +1,13 @@
-"""What is believed about unit costs before anything was measured on a device.
+"""Defines the prior of unit costs, from initial estimates or from models of other devices.
 
-A unit cost is a first guess times ``exp(theta)``. Thetas of like terms go together: theirs is a sum
-of normal deviations of all terms, of all terms that mean the same, of those of a family, of a
-kernel, and of a kernel with its stride. So what a 3x3 convolution teaches also moves the 5x5 one,
-and a term that was never measured has a sensible value.
+A unit cost is an initial estimate times ``exp(theta)``. Thetas of similar terms are correlated: a
+theta is a sum of normal effects of all terms, of terms with the same meaning, of a family, of a
+kernel, and of a kernel with its stride. So a measured 3x3 convolution also updates the 5x5 one, and
+unmeasured terms have sensible values.
 
-Other devices narrow this down: the mean is theirs, up to one common factor (how fast a device is);
-the deviations are smaller, and directions in which those devices differ are left free.
+Models of other devices make this more precise: the mean is theirs, up to one common factor (the
+speed of a device); the standard deviations are smaller, and larger in directions in which those
+devices differ.
 """
 
 from collections.abc import Hashable, Sequence
@@ -26,7 +27,7 @@ def prior_of(thetas: Sequence[Floats], terms: Sequence[Term]) -> tuple[Floats, F
 
     Args:
         thetas: Of other devices, each relative to the device's own level, shape ``(terms,)``; with
-            none, the first guesses are the mean.
+            none, the initial estimates are the mean.
         terms: Those of the thetas.
     """
     if not thetas:

@@ -1,7 +1,7 @@
-"""A cost model's state as plain values and arrays, and back with every one of them checked.
+"""Converts a cost model's state to plain values and arrays, and back with all values checked.
 
-A state and those of its priors are a tree. They are listed so that priors stand before what was
-learned from them; the last is the model itself.
+A state and those of its priors form a tree. They are listed with priors before the models that use
+them; the last is the model itself.
 """
 
 import re
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mnaslat.arrays import Floats
 from mnaslat.data.measurement import Configuration
-from mnaslat.predictors.cost_model.fit import CostFit, CostSettings
+from mnaslat.predictors.cost_model.fit import MAX_NETWORKS, CostFit, CostSettings
 from mnaslat.predictors.cost_model.intervals import IntervalScores
 from mnaslat.predictors.cost_model.op_terms import Term
 from mnaslat.predictors.cost_model.state import CostState
@@ -22,16 +22,15 @@ from mnaslat.predictors.cost_model.state import CostState
 _MAX_STATES = 64
 _MAX_TERMS = 2000
 _MAX_LAYERS = 100_000
-_MAX_NETWORKS = 3000
 _MAX_OPERATIONS = 200
 _MAX_TEXT = 64
-_MAX_LOG = 100.0  # of a factor on a guess
+_MAX_LOG = 100.0  # of a factor on an initial estimate
 _DIGEST = re.compile(r"[0-9a-f]{16}")
 _ARRAYS = ("theta", "shares", "parts", "dual", "excess", "alone", "with_family")
 
 
 def state_to_values(state: CostState) -> tuple[list[dict[str, Any]], dict[str, NDArray[Any]]]:
-    """Plain values, one entry a state, and their arrays.
+    """Return plain values, one entry per state, and their arrays.
 
     Raises:
         ValueError: If there are too many priors of priors.
@@ -73,7 +72,7 @@ def state_to_values(state: CostState) -> tuple[list[dict[str, Any]], dict[str, N
 
 
 def state_from_values(entries: Any, arrays: Mapping[str, NDArray[Any]]) -> CostState:
-    """Read what ``state_to_values`` gave.
+    """Read the values that ``state_to_values`` returns.
 
     Raises:
         ValueError: If something is missing, out of range or does not fit together.
@@ -82,7 +81,7 @@ def state_from_values(entries: Any, arrays: Mapping[str, NDArray[Any]]) -> CostS
         raise ValueError(f"a cost model has 1 to {_MAX_STATES} states")
     waiting: dict[int, CostState] = {}
     for number, entry in enumerate(entries):
-        # Each is the prior of one other: shared ones could be followed in very many ways.
+        # Each is the prior of one other: with shared ones, recursion could take exponential time.
         priors = tuple(waiting.pop(_whole(index, number - 1)) for index in entry["priors"])
         own = {name: _floats(arrays[f"{number}_{name}"]) for name in _ARRAYS}
         waiting[number] = _state(entry, own, priors)
@@ -96,7 +95,7 @@ def _state(
 ) -> CostState:
     terms = tuple(Term(*map(_text, term)) for term in entry["terms"])
     n, n_terms = arrays["dual"].size, len(terms)
-    if not 1 <= n <= _MAX_NETWORKS or not 1 <= n_terms <= _MAX_TERMS:
+    if not 1 <= n <= MAX_NETWORKS or not 1 <= n_terms <= _MAX_TERMS:
         raise ValueError(f"a cost model cannot have {n} networks and {n_terms} terms")
     if len(set(terms)) != n_terms:
         raise ValueError("a cost model has a term twice")

@@ -1,4 +1,4 @@
-"""All that a fitted ``CostModel`` knows, its priors included; and the same as arrays."""
+"""The state of a fitted ``CostModel``, including its priors."""
 
 import hashlib
 from collections.abc import Sequence
@@ -13,15 +13,15 @@ from mnaslat.predictors.cost_model.op_terms import Term
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CostState:
-    """What was learned on one device.
+    """Everything fitted on one device.
 
     Attributes:
-        configuration: Of the device.
-        fit: Its ``priors`` are those of ``priors``.
-        scores: For intervals.
-        seen: ``digest`` of each network measured.
-        operations: ``operations_of`` the networks measured.
-        priors: States of the models that were its priors.
+        configuration: Device and settings.
+        fit: Fitted parameters; its ``priors`` are the fits of ``priors``.
+        scores: Held-out errors for intervals.
+        seen: ``digest`` of each measured network.
+        operations: ``operations_of`` the measured networks.
+        priors: States of the models that are priors.
     """
 
     configuration: Configuration
@@ -33,12 +33,12 @@ class CostState:
 
 
 def digest(graph: Graph) -> str:
-    """Short text that is equal for equal networks."""
+    """Return a short text that is equal for equal networks."""
     return hashlib.sha256(graph.signature.encode()).hexdigest()[:16]
 
 
 def all_terms(states: Sequence[CostState]) -> dict[Term, None]:
-    """Terms of states and of their priors, each once and in order."""
+    """Collect the terms of states and of their priors, each once and in order."""
     terms: dict[Term, None] = {}
     for state in states:
         terms |= all_terms(state.priors)
@@ -47,5 +47,5 @@ def all_terms(states: Sequence[CostState]) -> dict[Term, None]:
 
 
 def all_operations(states: Sequence[CostState]) -> frozenset[str]:
-    """Operations of the networks that were measured for states and for their priors."""
+    """Collect the operations of the networks measured for states and for their priors."""
     return frozenset().union(*(each.operations | all_operations(each.priors) for each in states))

@@ -1,8 +1,8 @@
-"""A short text that changes when the first guesses of unit costs do.
+"""Computes a fingerprint of the initial estimates of unit costs.
 
-A cost model's file holds factors on the guesses of ``cost_features``. With other guesses they would
-mean other milliseconds, without an error. So each file says on which guesses it was learned, and is
-refused where they are others: their terms and amounts for the layers below.
+A cost model's file holds factors on the estimates of ``op_terms``. With other estimates they would
+give wrong milliseconds without an error. So each file stores the fingerprint of its estimates, and
+is refused if it differs: a hash of the terms and estimates of the layers below.
 """
 
 import hashlib
@@ -12,8 +12,8 @@ from functools import cache
 from mnaslat.graph import Graph, Precision
 from mnaslat.predictors.cost_model.op_terms import Runtime, layer_terms
 
-# Every op that costs something, in each case that the guesses tell apart. Adding one here makes all
-# files unreadable, as a changed guess does.
+# Every op with a cost, in each case that the estimates distinguish. Adding one here makes all files
+# unreadable, as a changed estimate does.
 PROBES: tuple[str, ...] = (
     # Windows with weights: what takes the picture, one pixel, tiles that are not full, grey.
     "32x32x3 conv3x3/2>16",
@@ -76,9 +76,9 @@ PROBES: tuple[str, ...] = (
 
 @cache
 def guesses_fingerprint(runtime: Runtime, precision: Precision) -> str:
-    """Sixteen hexadecimal digits for the guesses about networks of a runtime and precision.
+    """Return sixteen hexadecimal digits that identify the estimates of a runtime and precision.
 
-    Amounts count with nine digits, so that it is the same on every machine.
+    Estimates are rounded to nine digits, so that it is the same on every machine.
     """
     probes = [
         [

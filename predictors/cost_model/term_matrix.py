@@ -1,4 +1,4 @@
-"""Networks as layers, each counted, and the terms of those layers."""
+"""Builds the term matrix of networks: counts of layers times the terms of each layer."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -21,9 +21,9 @@ class Networks:
     """Networks as sums of layers.
 
     Attributes:
-        counts: How often each network has each layer, shape ``(n, layers)``.
-        units: Guessed milliseconds of each layer's terms, shape ``(layers, terms)``.
-        keys: Of the layers; layers of equal terms are one.
+        counts: Number of times each network has each layer, shape ``(n, layers)``.
+        units: Estimated milliseconds of each layer's terms, shape ``(layers, terms)``.
+        keys: One per layer; layers with equal terms are one layer.
     """
 
     counts: Floats
@@ -31,13 +31,13 @@ class Networks:
     keys: tuple[str, ...]
 
     @property
-    def amounts(self) -> Floats:
-        """Guessed milliseconds of each network's terms, shape ``(n, terms)``."""
+    def term_matrix(self) -> Floats:
+        """The design matrix: estimated milliseconds of each term, shape ``(n, terms)``."""
         summed: Floats = self.counts @ self.units
         return summed
 
     def take(self, rows: NDArray[np.intp] | slice) -> "Networks":
-        """Some of the networks."""
+        """Return some of the networks."""
         return replace(self, counts=self.counts[rows])
 
 
@@ -52,10 +52,10 @@ def _text(term: Term) -> str:
     return repr(tuple(term))
 
 
-class Amounts:
-    """Turns graphs into ``Networks``; remembers what it has met.
+class TermMatrixBuilder:
+    """Converts graphs to ``Networks``; caches the terms of layers.
 
-    Terms are numbered as they are met, so that ``terms`` grows and never changes its order.
+    Terms are numbered in the order of their first use, so ``terms`` only grows at its end.
     """
 
     def __init__(self, runtime: Runtime, precision: Precision, terms: Iterable[Term] = ()) -> None:
@@ -68,16 +68,16 @@ class Amounts:
 
     @property
     def terms(self) -> tuple[Term, ...]:
-        """All met so far."""
+        """All terms used so far."""
         return tuple(self._place)
 
     @property
     def n_terms(self) -> int:
-        """How many there are so far."""
+        """Number of terms used so far."""
         return len(self._place)
 
     def compose(self, graphs: Sequence[Graph]) -> Networks:
-        """Count the layers of graphs."""
+        """Count the layers of graphs and look up their terms."""
         number: dict[str, int] = {}
         layers: list[_Layer] = []
         places: list[int] = []  # of counts: the network's row, then the layer's column

@@ -1,4 +1,4 @@
-"""From measured networks to the state of a cost model: what can be wrong is found out first."""
+"""Fits the state of a cost model to measured networks, after checking them."""
 
 import math
 from collections.abc import Sequence
@@ -9,20 +9,19 @@ from mnaslat.arrays import Floats
 from mnaslat.data.measurement import Configuration
 from mnaslat.errors import ConfigurationMismatch
 from mnaslat.graph import Graph
-from mnaslat.predictors.cost_model.fit import CostFit, CostSettings, fit_costs
+from mnaslat.predictors.cost_model.fit import MAX_NETWORKS, CostFit, CostSettings, fit_costs
 from mnaslat.predictors.cost_model.intervals import IntervalScores
 from mnaslat.predictors.cost_model.op_terms import runtime_of
-from mnaslat.predictors.cost_model.posterior import CostView
+from mnaslat.predictors.cost_model.posterior import CostPosterior
 from mnaslat.predictors.cost_model.state import CostState, all_terms, digest
-from mnaslat.predictors.cost_model.term_matrix import Amounts, Networks
+from mnaslat.predictors.cost_model.term_matrix import Networks, TermMatrixBuilder
 from mnaslat.predictors.known_operations import operations_of
 from mnaslat.predictors.measurement_checks import check_unit
 
 MIN_NETWORKS = 5  # without other devices as priors
-_MAX_NETWORKS = 3000  # the fit inverts matrices of this size
-# With fewer whole networks measured, priors help so much that they are not put to the test.
+# With fewer whole networks, priors help so much that they are not tested.
 _MIN_TO_DOUBT = 40
-_GROSS = 5.0  # typical errors; what lies farther away counts no more
+_GROSS = 5.0  # median errors; larger errors are clipped to this
 
 
 def learn(
@@ -33,20 +32,19 @@ def learn(
     *,
     priors: tuple[CostState, ...],
     choose_layer_misfit: bool,
-) -> tuple[CostState, Amounts]:
+) -> tuple[CostState, TermMatrixBuilder]:
     """Fit a cost model to networks that are all different.
 
-    From forty whole networks on, priors are dropped where whole networks left out are predicted
-    clearly worse with them than without. Single layers are not counted, nor do they judge: what
-    other devices know of whole networks, they cannot tell.
+    With forty or more whole networks, priors are dropped if they clearly increase the leave-one-out
+    error. Only whole networks count: single layers say little about priors of whole networks.
 
     Args:
-        networks: Of the configuration's precision.
+        networks: Graphs of the configuration's precision.
         measured_ms: Shape ``(n,)``, all positive.
-        configuration: Of the device.
-        settings: Of noise and misfit.
-        priors: Of the same runtime and precision.
-        choose_layer_misfit: Whether ``settings.layer_misfit`` is chosen anew.
+        configuration: Device and settings of the measurements.
+        settings: Standard deviations of noise and discrepancy.
+        priors: States of the same runtime and precision.
+        choose_layer_misfit: Whether to choose ``settings.layer_misfit`` by cross-validation.
 
     Raises:
         ValueError: If there are too few or too many networks, or their latencies are in another
@@ -63,14 +61,14 @@ def learn(
 
 
 def clearly_worse(log_errors: Floats, others: Floats) -> bool:
-    """Whether errors are larger than others of the same networks by more than chance explains.
+    """Test whether errors are significantly larger than others of the same networks.
 
-    The mean difference of their sizes must lie more than a standard error above zero. Gross errors
-    count five of the others' typical ones: a wrong measurement is one for both.
+    The mean difference of absolute errors must be more than one standard error above zero. Absolute
+    errors are clipped at five medians of the others: a wrong measurement is wrong for both.
 
     Args:
         log_errors: Shape ``(n,)``, at least two.
-        others: Of the same networks, shape ``(n,)``.
+        others: Errors of the same networks, shape ``(n,)``.
     """
     gross = _GROSS * float(np.median(np.abs(others)))
     sizes, of_others = (np.minimum(np.abs(each), gross) for each in (log_errors, others))
@@ -85,17 +83,19 @@ def _learn(
     settings: CostSettings,
     priors: tuple[CostState, ...],
     choose_layer_misfit: bool,
-) -> tuple[CostState, Amounts]:
-    amounts = Amounts(runtime_of(configuration), configuration.precision, all_terms(priors))
-    composed = amounts.compose(networks)
-    views = [CostView(each.fit, amounts.terms) for each in priors]
+) -> tuple[CostState, TermMatrixBuilder]:
+    builder = TermMatrixBuilder(
+        runtime_of(configuration), configuration.precision, all_terms(priors)
+    )
+    composed = builder.compose(networks)
+    posteriors = [CostPosterior(each.fit, builder.terms) for each in priors]
     offset: Floats | float = 0.0
-    if views:
-        expected_ms = [each.latency_ms(composed) for each in views]
+    if posteriors:
+        expected_ms = [each.latency_ms(composed) for each in posteriors]
         check_unit(measured_ms, expected_ms, "the priors predict", "fit without priors")
-        offset = np.mean([each.misfit(composed) for each in views], axis=0)
+        offset = np.mean([each.misfit(composed) for each in posteriors], axis=0)
     fit = fit_costs(
-        amounts.terms,
+        builder.terms,
         composed,
         np.log(measured_ms),
         settings,
@@ -111,7 +111,7 @@ def _learn(
         operations=operations_of(networks),
         priors=priors,
     )
-    return state, amounts
+    return state, builder
 
 
 def before(
@@ -119,21 +119,23 @@ def before(
     configuration: Configuration,
     settings: CostSettings,
     priors: tuple[CostState, ...],
-) -> tuple[CostView, Networks]:
-    """What is believed about graphs before anything was measured, and the graphs for it."""
-    amounts = Amounts(runtime_of(configuration), configuration.precision, all_terms(priors))
-    composed = amounts.compose(graphs)
-    fit = CostFit.before(amounts.terms, settings, [each.fit for each in priors])
-    return CostView(fit, amounts.terms), composed
+) -> tuple[CostPosterior, Networks]:
+    """Return the prior of unmeasured graphs, and the graphs as it takes them."""
+    builder = TermMatrixBuilder(
+        runtime_of(configuration), configuration.precision, all_terms(priors)
+    )
+    composed = builder.compose(graphs)
+    fit = CostFit.before(builder.terms, settings, [each.fit for each in priors])
+    return CostPosterior(fit, builder.terms), composed
 
 
 def checked_priors(
     priors: tuple[CostState, ...], configuration: Configuration
 ) -> tuple[CostState, ...]:
-    """The priors, if they can say something about a configuration.
+    """Check that priors fit a configuration, and return them.
 
     Raises:
-        ConfigurationMismatch: If one is of another runtime or precision.
+        ConfigurationMismatch: If one has another runtime or precision.
     """
     wanted = runtime_of(configuration), configuration.precision
     for prior in priors:
@@ -155,8 +157,8 @@ def _check_number(n: int, has_priors: bool) -> None:
             f"A cost model needs at least {least} different networks, got {n}. Measure more, or "
             "give models of other devices as priors."
         )
-    if n > _MAX_NETWORKS:
+    if n > MAX_NETWORKS:
         raise ValueError(
-            f"A cost model takes at most {_MAX_NETWORKS} networks, got {n}. A random part of them "
+            f"A cost model takes at most {MAX_NETWORKS} networks, got {n}. A random part of them "
             "teaches it as much."
         )

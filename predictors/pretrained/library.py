@@ -1,6 +1,6 @@
-"""The predictors of real phones that come with the package.
+"""Lists and loads the predictors of real phones that come with the package.
 
-Their files lie in ``predictors/pretrained`` and are made by ``benchmarks/_make_pretrained.py``.
+Their files are in ``predictors/pretrained`` and are made by ``benchmarks/_make_pretrained.py``.
 """
 
 import difflib
@@ -20,7 +20,7 @@ from mnaslat.graph import Graph
 from mnaslat.predictors.cost_model.model import CostModel
 from mnaslat.predictors.cost_model.op_terms import runtime_of
 from mnaslat.predictors.storage.archive import DAMAGE, read_manifest
-from mnaslat.predictors.storage.files import load_predictor
+from mnaslat.predictors.storage.files import read_predictor
 
 _FOLDER = Path(str(resources.files("mnaslat.predictors"))) / "pretrained"
 _NETWORKS = "networks.json.gz"
@@ -30,16 +30,16 @@ _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)+")
 
 @dataclass(frozen=True, kw_only=True)
 class Pretrained:
-    """What a shipped predictor says of itself.
+    """The description of a pretrained predictor.
 
     Attributes:
-        name: For ``load_pretrained`` and ``--predictor``.
-        configuration: Whose latency it predicts.
-        n_networks: How many measured networks it was fitted to.
-        mape: Mean error of networks held out at random, a fraction of the latency.
-        new_family_mape: The same of networks whose whole family was held out.
+        name: For ``load_predictor`` and ``--predictor``.
+        configuration: Device and settings whose latency it predicts.
+        n_networks: Number of measured networks it was fitted to.
+        mape: Mean absolute error on networks held out at random, a fraction of the latency.
+        new_family_mape: The same on networks whose whole family was held out.
         provenance: Source, licence, names of the networks, all held-out errors.
-        path: Of the file.
+        path: Path of its file.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Pretrained:
 
 
 def pretrained() -> dict[str, Pretrained]:
-    """The shipped predictors by name, in order: four phones, their core sets, their GPUs.
+    """List the pretrained predictors by name: four phones, their core sets, their GPUs.
 
     The name is made of the phone, the processor (``cpu1``: one big core; otherwise the cores, as in
     ``cpu2med``; or ``gpu``) and the precision of the networks. A GPU computes fp32 networks in half
@@ -68,7 +68,7 @@ def pretrained() -> dict[str, Pretrained]:
 
 
 def pretrained_path(name: str) -> Path:
-    """The file of a shipped predictor.
+    """Find the file of a pretrained predictor.
 
     Raises:
         ValueError: If there is none of that name.
@@ -79,15 +79,15 @@ def pretrained_path(name: str) -> Path:
     names = sorted(each.stem for each in _FOLDER.glob("*.mnaslat"))
     near = difflib.get_close_matches(name, names, n=5, cutoff=0.5) or names[:5]
     raise ValueError(
-        f"No shipped predictor is named {name!r}. Near: {', '.join(near) or 'none'}. All "
+        f"No pretrained predictor is named {name!r}. Near: {', '.join(near) or 'none'}. All "
         f"{len(names)} are listed by mnaslat.predictors.pretrained()."
     )
 
 
 def load_pretrained(name: str) -> CostModel:
-    """A shipped predictor.
+    """Load a pretrained predictor.
 
-    It can be asked at once, or be a prior of what is fitted to measurements of another phone.
+    It predicts at once, or serves as a prior for a model of another phone.
 
     Raises:
         ValueError: If there is none of that name.
@@ -98,18 +98,18 @@ def load_pretrained(name: str) -> CostModel:
     >>> 20 < phone.predict_ms(load_network("mobilenet-v2")) < 60
     True
     """
-    predictor = load_predictor(pretrained_path(name))
+    predictor = read_predictor(pretrained_path(name))
     if not isinstance(predictor, CostModel):
         raise PredictorFileError(f"{name} is no cost model. Install mnaslat again.")
     return predictor
 
 
 def pretrained_priors(configuration: Configuration) -> tuple[CostModel, ...]:
-    """What is known of other phones that are used in the same way: one shipped predictor a phone.
+    """Load one pretrained predictor per other phone, as priors for a configuration.
 
-    Of the same runtime (CPU or GPU) and precision, and of the phone's core sets the one with as
-    many threads, or nearly; cores of one kind before mixed ones, and large before small. None of
-    the device itself; none at all for fp16, which was not measured.
+    They have the same runtime (CPU or GPU) and precision. Of a phone's core sets, the one with the
+    nearest number of threads is chosen; cores of one kind before mixed ones, and large before
+    small. The device itself is left out. For fp16, which was not measured, there is none.
 
     Raises:
         ValueError: If the delegate is neither a CPU's nor a GPU's.
@@ -125,7 +125,7 @@ def pretrained_priors(configuration: Configuration) -> tuple[CostModel, ...]:
         if (runtime_of(other), other.precision) != wanted or other.device == configuration.device:
             continue
         kinds = re.findall(r"[a-z]+", other.cores)
-        # "large", "med" and "small" happen to stand in this order.
+        # "large", "med" and "small" sort in this order.
         distance = abs(other.threads - configuration.threads), len(kinds), kinds[0]
         if other.device not in best or distance < best[other.device][0]:
             best[other.device] = distance, name
@@ -133,9 +133,9 @@ def pretrained_priors(configuration: Configuration) -> tuple[CostModel, ...]:
 
 
 def measured_networks() -> dict[str, Graph]:
-    """The networks that the shipped predictors were fitted to, by name; in fp32.
+    """Load the networks that the pretrained predictors were fitted to, by name; in fp32.
 
-    Candidates for ``CostModel.suggest_calibration`` where nothing better is at hand.
+    They can serve as candidates for ``CostModel.suggest_calibration``.
 
     >>> measured_networks()["mobilenetv2_w1"].madds
     313619328
@@ -162,6 +162,6 @@ def _described(path: Path) -> Pretrained:
         )
     except DAMAGE as error:
         raise PredictorFileError(
-            f"Cannot read the shipped predictor {path}: {str(error) or type(error).__name__}. "
+            f"Cannot read the pretrained predictor {path}: {str(error) or type(error).__name__}. "
             "Install mnaslat again."
         ) from None

@@ -1,8 +1,8 @@
-"""The outer form of a predictor file: a zip whose members are checked before they are believed.
+"""Reads and writes the zip container of a predictor file, and checks its members.
 
-``manifest.json`` names the format and the SHA-256 of every other member and of itself. That finds
-damage; it does not prove who wrote the file. Nothing here runs code from a file, writes its members
-anywhere, or unpacks more than a limit.
+``manifest.json`` has the format and the SHA-256 of every other member and of itself. Hashes detect
+damage; they do not prove who wrote the file. Reading runs no code from a file, extracts no members
+to disk, and unpacks at most a limit.
 """
 
 import hashlib
@@ -22,12 +22,12 @@ from mnaslat.errors import PredictorFileError
 from mnaslat.files import replace_file
 
 FILE_KIND = "mnaslat-predictor"
-_MAX_MEMBER_BYTES = 256 * 2**20  # of arrays, which take no more memory than that
+_MAX_MEMBER_BYTES = 256 * 2**20  # of arrays, which take no more memory than this
 # Once parsed, JSON may take 25 times the memory. A thousand networks of a calibration, or all
 # layers of the space mnasnet, are about 1 MB or less.
 _MAX_JSON_BYTES = 16 * 2**20
 _MAX_MANIFEST_BYTES = 4 * 2**20
-# What a damaged or forged member may make its readers raise.
+# Errors that reading a damaged or forged member can raise.
 DAMAGE = (
     OSError, zipfile.BadZipFile, zlib.error, ValueError, KeyError, TypeError, AttributeError,
     EOFError, RuntimeError, ArithmeticError, MemoryError, LookupError, SyntaxError,
@@ -36,15 +36,15 @@ DAMAGE = (
 
 
 def write_archive(path: Path, manifest: Mapping[str, Any], contents: Mapping[str, bytes]) -> None:
-    """Write a file, which appears whole or not at all.
+    """Write a file atomically.
 
     Args:
-        path: Its folder is made where it does not exist.
+        path: Path of the file; its folder is made if it does not exist.
         manifest: Plain values; the kind and the hashes are added.
         contents: Members by name.
 
     Raises:
-        ValueError: If one is larger than what is read.
+        ValueError: If a member is larger than the limit for reading.
     """
     whole: dict[str, Any] = {"kind": FILE_KIND, **manifest}
     whole["sha256"] = {
@@ -59,7 +59,7 @@ def write_archive(path: Path, manifest: Mapping[str, Any], contents: Mapping[str
     def write(file: BinaryIO) -> None:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, content in members.items():
-                # Without the time of writing: equal predictors are equal files.
+                # Omit the time of writing, so that equal predictors are equal files.
                 member = zipfile.ZipInfo(name)
                 member.compress_type = zipfile.ZIP_DEFLATED
                 archive.writestr(member, content)
@@ -68,10 +68,10 @@ def write_archive(path: Path, manifest: Mapping[str, Any], contents: Mapping[str
 
 
 def read_manifest(archive: zipfile.ZipFile, path: Path, formats: Sequence[int]) -> dict[str, Any]:
-    """The manifest of a predictor file, whose hashes are not yet checked.
+    """Read the manifest of a predictor file, without checking its hashes.
 
     Raises:
-        PredictorFileError: If it is no predictor or of a newer format.
+        PredictorFileError: If the file is no predictor or has a newer format.
     """
     manifest = json.loads(_member(archive, "manifest.json"))
     if not isinstance(manifest, dict) or manifest.get("kind") != FILE_KIND:
@@ -89,7 +89,7 @@ def read_manifest(archive: zipfile.ZipFile, path: Path, formats: Sequence[int]) 
 def read_members(
     archive: zipfile.ZipFile, path: Path, manifest: Mapping[str, Any], names: Sequence[str]
 ) -> dict[str, bytes]:
-    """Members by name, unchanged since they were written; others are not looked at.
+    """Read the named members and check their hashes; other members are ignored.
 
     Raises:
         PredictorFileError: If one, or the manifest, does not match its hash.
@@ -107,7 +107,7 @@ def read_members(
 
 
 def own_hash(manifest: Mapping[str, Any]) -> str:
-    """SHA-256 of a manifest but for this hash itself."""
+    """Compute the SHA-256 of a manifest without this hash itself."""
     others = {
         name: digest for name, digest in manifest["sha256"].items() if name != "manifest.json"
     }
@@ -116,14 +116,14 @@ def own_hash(manifest: Mapping[str, Any]) -> str:
 
 
 def pack_arrays(arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    """Arrays as an npz without pickle."""
+    """Pack arrays as an npz without pickle."""
     packed = io.BytesIO()
     np.savez(packed, allow_pickle=False, **arrays)
     return packed.getvalue()
 
 
 def unpack_arrays(content: bytes, name: str) -> dict[str, NDArray[Any]]:
-    """Read what ``pack_arrays`` gave; whether the arrays make sense is for the caller to check.
+    """Unpack the result of ``pack_arrays``; the caller must check the arrays' values.
 
     Raises:
         ValueError: If it unpacks to too much, or an array is a pickle.

@@ -1,4 +1,4 @@
-"""What each kind of predictor puts into its file, and how it is read back and checked."""
+"""Converts each kind of predictor to the contents of its file, and back with checks."""
 
 import json
 import math
@@ -45,10 +45,10 @@ _Members = tuple[dict[str, Any], dict[str, bytes]]
 
 
 def kind_of(predictor: object) -> Kind:
-    """How the file calls a predictor.
+    """Return the kind of a predictor, as files name it.
 
     Raises:
-        ValueError: If it is none that can be saved.
+        ValueError: If it cannot be saved.
     """
     if isinstance(predictor, CalibratedPredictor):
         is_table = isinstance(predictor.base, TablePredictor)
@@ -63,7 +63,7 @@ def kind_of(predictor: object) -> Kind:
 
 
 def members_of(predictor: Any, measurements: bool) -> _Members:
-    """Entries of the manifest, and members by name."""
+    """Return the entries of the manifest, and the members by name."""
     if isinstance(predictor, CalibratedPredictor):
         entries, contents = members_of(predictor.base, False)
         entries["correction"] = asdict(predictor.correction)
@@ -94,10 +94,10 @@ def members_of(predictor: Any, measurements: bool) -> _Members:
 
 
 def check_guesses(kind: str, manifest: Mapping[str, Any], path: Path) -> None:
-    """Refuse a cost model learned on other first guesses of unit costs than those of today.
+    """Check that a cost model was fitted with this version's initial estimates of unit costs.
 
     Raises:
-        PredictorFileError: If its factors are on other guesses.
+        PredictorFileError: If it was fitted with others.
     """
     if _COST_VALUES not in MEMBERS.get(kind, ()):
         return
@@ -115,7 +115,7 @@ def _guesses_of(configuration: Configuration) -> str:
 
 
 def build(kind: str, manifest: Mapping[str, Any], contents: Mapping[str, bytes]) -> Any:
-    """The predictor that ``members_of`` wrote.
+    """Build a predictor from the members that ``members_of`` made.
 
     Raises:
         ValueError, KeyError, TypeError, AttributeError, ArithmeticError: If something is missing,
@@ -217,7 +217,7 @@ def _errors(values: Any) -> Errors | None:
 
 
 def _errors_to_json(errors: Errors | None) -> dict[str, Any] | None:
-    """JSON has no NaN."""
+    """Convert errors to plain values; NaN becomes None."""
     return None if errors is None else json_value(asdict(errors))
 
 

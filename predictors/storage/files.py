@@ -1,22 +1,21 @@
-"""One predictor, one file.
+"""Saves a predictor to one file and reads it back.
 
-A zip of JSON and of arrays without pickle (``archive``). ``manifest.json`` says in ``predictor``
-what it is, and has the configuration, the correction and the held-out errors where there are any,
-and the provenance: source, licence and whatever else who saved it wants to be known. Further
-members, as the predictor needs them:
+The file is a zip of JSON and of arrays without pickle (``archive``). ``manifest.json`` has the kind
+of predictor (``predictor``), the configuration, the correction and held-out errors if there are
+any, and the provenance: source, licence and further values of the maker. Other members, as needed:
 
 - ``table.json``: the latency table with its configuration.
 - ``kernel_model.npz``: the arrays of the kernel model.
 - ``cost_model.json``, ``cost_model.npz``: a cost model with its priors.
 - ``calibration.json``: whole networks with their latencies.
 
-A cost model's factors are on the first guesses of unit costs that the version of mnaslat had which
-wrote it. ``guesses`` in the manifest is their fingerprint (``cost_fingerprint``): a file on others
-is refused, since it would predict something else.
+A cost model's factors multiply the initial estimates of unit costs of the version of mnaslat that
+wrote it. ``guesses`` in the manifest is their fingerprint (``term_fingerprint``): a file with
+another is refused, because it would predict other latencies.
 
-Loading runs no code from the file. Format history: 1, calibrated tables, which have no
-``predictor``; 2, the others; 3, cost models alone, with ``guesses`` and the operations met. Cost
-models of format 2 do not say what their factors are on, and are no longer read.
+Loading runs no code from the file. Format history: 1, calibrated tables, without
+``predictor``; 2, the others; 3, cost models only, with ``guesses`` and the known operations. Cost
+models of format 2 have no fingerprint and are no longer read. ``docs/formats.md`` lists all files.
 """
 
 import json
@@ -27,6 +26,7 @@ from types import MappingProxyType
 from typing import Any
 
 from mnaslat.errors import PredictorFileError
+from mnaslat.predictors.base import StrPath
 from mnaslat.predictors.calibration.predictor import CalibratedPredictor
 from mnaslat.predictors.cost_model.model import CostModel
 from mnaslat.predictors.storage.archive import DAMAGE, read_manifest, read_members, write_archive
@@ -51,21 +51,20 @@ _MAX_PROVENANCE = 2**20  # characters of JSON
 
 def save_predictor(
     predictor: Predictor,
-    path: str | Path,
+    path: StrPath,
     *,
     provenance: Mapping[str, Any] | None = None,
     measurements: bool = True,
 ) -> None:
-    """Write a predictor to one file, which appears whole or not at all.
+    """Save a predictor to one file, written atomically.
 
     Args:
-        predictor: Fitted.
-        path: Its folder is made where it does not exist.
+        predictor: A fitted predictor.
+        path: Path of the file; its folder is made if it does not exist.
         provenance: Plain values: source, licence, networks, errors on held-out data; left out, the
-            predictor's own, as it was loaded.
-        measurements: Whether the whole networks that a cost model was fitted to, and their
-            latencies, are kept. Without them it predicts the same, and is the prior of what is
-            fitted to further networks.
+            predictor's own.
+        measurements: Whether to store the networks that a cost model was fitted to and their
+            latencies. Without them it predicts the same; ``recalibrated`` then uses it as a prior.
 
     Raises:
         ValueError: If nothing was fitted, or the provenance is not made of plain values.
@@ -80,8 +79,8 @@ def save_predictor(
     write_archive(Path(path), {**outer, **manifest, "provenance": _plain(known)}, contents)
 
 
-def load_predictor(path: str | Path) -> Any:  # which kind it is, only the file says
-    """Read a predictor written by ``save_predictor``: of the same class, and equal in all it says.
+def read_predictor(path: StrPath) -> Any:  # the file says which kind it is
+    """Read a predictor that ``save_predictor`` wrote: of the same class, and equal in every value.
 
     Raises:
         PredictorFileError: If the file is missing, truncated, changed since it was written, of a
@@ -111,7 +110,7 @@ def load_predictor(path: str | Path) -> Any:  # which kind it is, only the file 
 
 
 def _plain(provenance: Any) -> dict[str, Any]:
-    """A copy made of JSON's values alone."""
+    """Copy a provenance, and check that it has only JSON's values."""
     if not isinstance(provenance, Mapping):
         raise ValueError("the provenance is no mapping of names to values")
     try:

@@ -1,1 +1,1 @@
-"""Predicts latencies as sums of measured layers; a model prices the others."""
+"""Predicts latencies as sums of measured layers; a model estimates the others."""

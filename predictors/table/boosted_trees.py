@@ -1,7 +1,7 @@
-"""Boosted trees as plain arrays.
+"""Evaluates boosted regression trees stored as plain arrays.
 
-xgboost grows the trees; they are kept and evaluated here. Its own reader is not made for files from
-strangers: a forged one can crash the process (``docs/decisions.md``, "Trees as arrays").
+xgboost grows the trees; they are stored and evaluated here. xgboost's own reader is not safe for
+untrusted files: a forged one can crash the process (``docs/decisions.md``, "Trees as arrays").
 """
 
 import json
@@ -22,11 +22,11 @@ class Trees:
     """Regression trees, each a row of nodes padded to the same number.
 
     Attributes:
-        feature: Feature that a node asks about, shape ``(trees, nodes)``.
-        threshold: A row goes left where its feature is below; in a leaf, the leaf's value.
-        left: Index of the left child; -1 marks a leaf. Children stand behind their parents.
+        feature: Index of the feature that a node compares, shape ``(trees, nodes)``.
+        threshold: A row goes left if its feature is below; in a leaf, the leaf's value.
+        left: Index of the left child; -1 marks a leaf. Children come after their parents.
         right: Index of the right child.
-        base: What is added to the leaves' sum.
+        base: Constant added to the sum of the leaves.
         n_features: Number of features.
     """
 
@@ -46,7 +46,7 @@ class Trees:
         Args:
             inputs: Shape ``(n, features)``.
             targets: Shape ``(n,)``.
-            settings: Of ``xgboost.XGBRegressor``.
+            settings: Arguments of ``xgboost.XGBRegressor``.
         """
         from xgboost import XGBRegressor
 
@@ -67,7 +67,7 @@ class Trees:
         return cls(np.maximum(feature, 0), threshold, left, right, base, inputs.shape[1])
 
     def predict(self, inputs: NDArray[Any]) -> NDArray[np.float64]:
-        """Predictions of shape ``(n,)`` for inputs of shape ``(n, features)``."""
+        """Predict, shape ``(n,)``, for inputs of shape ``(n, features)``."""
         single = inputs.astype(np.float32)  # xgboost compares in single precision
         parts = [
             self._predict(single[start : start + _ROWS_AT_ONCE])
@@ -76,7 +76,7 @@ class Trees:
         return np.concatenate(parts) if parts else np.zeros(0)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """Arrays that ``from_arrays`` reads back."""
+        """Return arrays that ``from_arrays`` reads back."""
         return {
             "tree_feature": self.feature,
             "tree_threshold": self.threshold,
@@ -87,11 +87,11 @@ class Trees:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], n_features: int) -> "Trees":
-        """Read what ``to_arrays`` gave.
+        """Read the arrays that ``to_arrays`` returned.
 
         Raises:
-            ValueError: If the arrays are no trees: wrong shapes, children that do not stand behind
-                their parents, features that do not exist, values that are not finite.
+            ValueError: If the arrays are no trees: wrong shapes, children before their parents,
+                features that do not exist, values that are not finite.
         """
         feature = np.asarray(arrays["tree_feature"], np.int32)
         threshold = np.asarray(arrays["tree_threshold"], np.float32)

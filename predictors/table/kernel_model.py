@@ -1,10 +1,10 @@
-"""Learns what a layer costs from measured layers, to price layers that were not measured.
+"""Estimates the latency of unmeasured layers with a model fitted to measured layers.
 
-Two steps. First a roofline-like sum: every op costs a non-negative combination of its
+It has two steps. First a roofline-like sum: every op costs a non-negative combination of its
 multiply-adds (with output channels rounded up to the tiles that XNNPACK computes), elements moved,
 weights, pixels and a constant, with coefficients of its own for each class of op (kind, kernel,
-stride). Then gradient-boosted trees on the logarithm of what the sum gets wrong. How well each step
-does alone is in ``docs/decisions.md``, "The kernel model".
+stride). Then gradient-boosted trees predict the log residual of the sum. The error of each step
+alone is in ``docs/decisions.md``, "The kernel model".
 """
 
 import json
@@ -40,9 +40,9 @@ _MAX_CORRECTION = math.log(4.0)  # the trees may change the sum by a factor of f
 
 
 class KernelModel(Estimator):
-    """Latency of single layers, learned from a latency table.
+    """Predicts the latency of single layers; fitted to a latency table.
 
-    Ops of a class that was never measured are priced like the most similar measured one.
+    An op of an unmeasured class is estimated as one of the most similar measured class.
     """
 
     provenance: Mapping[str, Any] = MappingProxyType({})
@@ -52,7 +52,7 @@ class KernelModel(Estimator):
     _trees: Trees | None = None
 
     def fit(self, graphs: Sequence[Graph], latency_ms: Sequence[float] | Floats) -> "KernelModel":
-        """Learn from measured layers.
+        """Fit the model to measured layers.
 
         Args:
             graphs: Single-layer graphs, at least eight.
@@ -81,7 +81,7 @@ class KernelModel(Estimator):
         return self
 
     def predict(self, graphs: Sequence[Graph]) -> Floats:
-        """Latency of single-layer graphs in milliseconds, shape ``(n,)``."""
+        """Predict latencies of single-layer graphs in milliseconds, shape ``(n,)``."""
         trees = self._fitted()
         terms, shapes = self._features(graphs)
         scaled = terms / self._scale
@@ -93,7 +93,7 @@ class KernelModel(Estimator):
         return latency_ms
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """Everything learned, as arrays that can be saved without pickle."""
+        """Return everything fitted, as arrays that can be saved without pickle."""
         trees = self._fitted()
         return {
             "classes": np.frombuffer(json.dumps(self._classes).encode(), np.uint8),
@@ -104,7 +104,7 @@ class KernelModel(Estimator):
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> "KernelModel":
-        """Read what ``to_arrays`` gave.
+        """Read the arrays that ``to_arrays`` returned.
 
         Raises:
             ValueError: If the arrays do not fit together.
@@ -129,7 +129,7 @@ class KernelModel(Estimator):
 
     def _roofline_ms(self, scaled: Floats) -> Floats:
         # A sum along each row, not a matrix product: BLAS rounds a row alone otherwise than among
-        # others on some processors, and a layer must cost the same in any company.
+        # others on some processors, and a layer must cost the same in any batch.
         roofline_ms: Floats = np.maximum((scaled * self._coefficients).sum(axis=1), 1e-4)
         return roofline_ms
 
@@ -159,7 +159,7 @@ def _op_class(shaped: ShapedOp) -> OpClass:
 
 
 def _distance_from(wanted: OpClass) -> Any:
-    """Key that sorts measured classes by how little they resemble the wanted one."""
+    """Return a sort key: the dissimilarity of a measured class to the wanted one."""
 
     def distance(known: OpClass) -> tuple[bool, bool, bool, int, int]:
         return (

@@ -1,4 +1,4 @@
-"""Sum over the layers of a latency table; what is not in it is estimated, never skipped."""
+"""Predicts latencies as sums of a table's layers; estimates layers that are not in it."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -25,19 +25,18 @@ from mnaslat.predictors.explanation import Explanation, LayerCost
 from mnaslat.predictors.known_operations import operations_of, unmet
 from mnaslat.predictors.table.kernel_model import KernelModel
 
-_MIN_JUDGED = 40  # layers of a table, to say how wrong estimates of others are
+_MIN_JUDGED = 40  # layers of a table, to estimate the errors of estimates
 
 
 class TablePredictor(AdditivePredictor, Estimator):
-    """Latency of a network as the sum of its layers' latencies.
+    """Predicts a network's latency as the sum of its layers' latencies.
 
-    A layer that is not in the table is priced by a ``KernelModel`` learned from the table, and
-    ``predict_detailed`` says which share of a prediction was measured. Needs no ``fit``: a table is
-    ready for use. ``fit`` adds layers measured elsewhere.
+    A ``KernelModel`` fitted to the table estimates layers that are not in it; ``predict_detailed``
+    returns the measured share of a prediction. Needs no ``fit``, which adds further layers.
 
     Args:
         table: Measured layers.
-        kernel_model: Fitted; left out, one is fitted to the table when it is first needed.
+        kernel_model: A fitted model; left out, one is fitted to the table when first needed.
     """
 
     provenance: Mapping[str, Any] = MappingProxyType({})
@@ -51,12 +50,12 @@ class TablePredictor(AdditivePredictor, Estimator):
     def fit(
         self, graphs: Sequence[Network], latency_ms: Sequence[float] | Floats
     ) -> "TablePredictor":
-        """Add measured layers to the table given; the kernel model is learned anew from both.
+        """Add measured layers to the table, and refit the kernel model to all layers.
 
-        A layer that stands in the table already gets its new latency.
+        A layer that is already in the table gets its new latency.
 
         Args:
-            graphs: Of a single layer each.
+            graphs: Graphs of a single layer each.
             latency_ms: Shape ``(n,)``, all positive.
 
         Raises:
@@ -90,12 +89,12 @@ class TablePredictor(AdditivePredictor, Estimator):
 
     @property
     def measured(self) -> LatencyTable:
-        """The table in use: the one given, and what ``fit`` added."""
+        """The table in use: the given one, and the layers that ``fit`` added."""
         return self.table if self._fitted_table is None else self._fitted_table
 
     @property
     def fitted_kernel_model(self) -> KernelModel:
-        """The model that prices layers outside the table."""
+        """The model that estimates layers outside the table."""
         if self.kernel_model is not None and self._fitted_table is None:
             return self.kernel_model
         if self._fitted_kernel_model is None:
@@ -107,11 +106,11 @@ class TablePredictor(AdditivePredictor, Estimator):
         return {}
 
     def predict(self, graphs: Sequence[Network]) -> Floats:
-        """Latency in milliseconds, shape ``(n,)``."""
+        """Predict latencies in milliseconds, shape ``(n,)``."""
         return np.array([found.latency_ms for found in self.predict_detailed(graphs)])
 
     def predict_detailed(self, networks: Sequence[Network]) -> list[Prediction]:
-        """Latency of each network and which part of it rests on measured layers."""
+        """Predict each latency, with the share of it that comes from measured layers."""
         graphs = as_graphs(networks, self.configuration.precision)
         self._estimate_missing(graphs)
         rows, estimated = self.measured.rows, self._estimated
@@ -129,20 +128,19 @@ class TablePredictor(AdditivePredictor, Estimator):
         return predictions
 
     def additive_features(self, graphs: Sequence[Graph]) -> Floats:
-        """The sum of the layers, shape ``(len(graphs), 1)``."""
+        """Return the sums of the layers in milliseconds, shape ``(len(graphs), 1)``."""
         return self.predict_ms(graphs)[:, None]
 
     def from_features(self, features: Floats) -> Floats:
-        """The sum itself, shape ``(n,)``."""
+        """Return the sums themselves, shape ``(n,)``."""
         return features[:, 0]
 
     def linear_form(self) -> tuple[Floats, float]:
-        """The sum is the latency."""
+        """Return slope 1 and offset 0: the sum is the latency."""
         return np.ones(1), 0.0
 
-    def layer_ms(self, network: Network) -> list[tuple[str, float, bool]]:
-        """Place, latency and whether it was measured, of each layer of one network."""
-        (graph,) = as_graphs([network], self.configuration.precision)
+    def _layer_ms(self, graph: Graph) -> list[tuple[str, float, bool]]:
+        """List each layer's place, its latency, and whether that was measured."""
         self._estimate_missing([graph])
         listed = []
         for place, signature in zip(graph.places, graph.layer_signatures, strict=True):
@@ -152,13 +150,12 @@ class TablePredictor(AdditivePredictor, Estimator):
         return listed
 
     def explain(self, network: Network, coverage: float = 0.9) -> Explanation:
-        """Milliseconds by layer, which add up to the prediction.
+        """Split a prediction by layer; the milliseconds of the layers add up to it.
 
-        A measured layer's bounds are its two fastest rounds. An estimated layer's hold the errors
-        that the kernel model makes on a fifth of the table left out; they are None where the table
-        is too small to say. A layer with operations that are in no layer of the table is
-        ``unknown``. How wrong the sum is, only whole networks can tell: see
-        ``CalibratedPredictor``.
+        A measured layer's bounds are its two fastest rounds. An estimated layer's bounds come from
+        the kernel model's errors on a held-out fifth of the table; they are None for small tables.
+        A layer with operations that are in no layer of the table is ``unknown``. The sum has
+        no bounds: only whole networks show its error, see ``CalibratedPredictor``.
 
         Raises:
             ValueError: If coverage does not lie between 0 and 1.
@@ -167,7 +164,7 @@ class TablePredictor(AdditivePredictor, Estimator):
         (graph,) = as_graphs([network], self.configuration.precision)
         costs, met = [], self.met_operations
         for layer, signature, (place, latency_ms, measured) in zip(
-            graph.layers, graph.layer_signatures, self.layer_ms(graph), strict=True
+            graph.layers, graph.layer_signatures, self._layer_ms(graph), strict=True
         ):
             low_ms: float | None = None
             high_ms: float | None = None
@@ -212,14 +209,14 @@ class TablePredictor(AdditivePredictor, Estimator):
 
     @cached_property
     def _estimate_errors(self) -> Floats | None:
-        """Absolute log errors of every fifth layer, priced by the others; None for small tables."""
+        """Absolute log errors of every fifth layer, estimated from the others; None if too few."""
         graphs, latency_ms = _rows_of(self.measured)
         if len(graphs) < _MIN_JUDGED:
             return None
         left = np.arange(len(graphs)) % 5 == 0
         kept = [graph for graph, out in zip(graphs, left, strict=True) if not out]
-        asked = [graph for graph, out in zip(graphs, left, strict=True) if out]
-        predicted_ms = KernelModel().fit(kept, latency_ms[~left]).predict_ms(asked)
+        of_left = [graph for graph, out in zip(graphs, left, strict=True) if out]
+        predicted_ms = KernelModel().fit(kept, latency_ms[~left]).predict_ms(of_left)
         return np.asarray(np.abs(np.log(predicted_ms / latency_ms[left])))
 
     def _estimate_missing(self, graphs: Sequence[Graph]) -> None:

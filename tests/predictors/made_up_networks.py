@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnaslat.graph import Graph
-from mnaslat.predictors.cost_model.term_matrix import Amounts
+from mnaslat.predictors.cost_model.term_matrix import TermMatrixBuilder
 
 FAMILIES = ("plain", "separable", "inverted")
 
@@ -36,9 +36,9 @@ def made_up_ms(
     graphs: list[Graph], *, device: int = 0, slowness: float = 1.0
 ) -> NDArray[np.float64]:
     """Latencies on a device whose unit costs differ from the guesses, the same for one number."""
-    amounts = Amounts("cpu", graphs[0].precision)
-    rows = amounts.compose(graphs).amounts
-    numbers = np.array([sum(map(ord, "".join(term))) for term in amounts.terms], dtype=np.float64)
+    builder = TermMatrixBuilder("cpu", graphs[0].precision)
+    rows = builder.compose(graphs).term_matrix
+    numbers = np.array([sum(map(ord, "".join(term))) for term in builder.terms], dtype=np.float64)
     # What all devices have in common, and how this one differs.
     factors = (1.0 + 0.6 * np.sin(numbers)) * (1.0 + 0.2 * np.sin(7.0 * device + 3.0 * numbers))
     latency_ms: NDArray[np.float64] = slowness * rows @ factors

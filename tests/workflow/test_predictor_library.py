@@ -12,7 +12,7 @@ from mnaslat.data.measurement import Configuration
 from mnaslat.data.workspace import Workspace
 from mnaslat.lowering import lower
 from mnaslat.predictors import CostModel, load_predictor, save_predictor
-from mnaslat.predictors.declared_errors import JudgedErrors, judged_errors
+from mnaslat.predictors.declared_errors import DeclaredErrors, declared_errors
 from mnaslat.space import load_space
 from mnaslat.workflow.predictor_library import store_predictor
 from tests.predictors.made_up_networks import made_up_ms
@@ -73,8 +73,8 @@ def test_provenance_of_any_form_is_no_reason_to_fail(
 ) -> None:
     save_predictor(model, tmp_path / "a.mnaslat", provenance={"held_out": told})
     assert model.held_out is not None
-    again = judged_errors(load_predictor(tmp_path / "a.mnaslat"))
-    assert again == JudgedErrors(model.held_out.n, model.held_out.mape)
+    again = declared_errors(load_predictor(tmp_path / "a.mnaslat"))
+    assert again == DeclaredErrors(model.held_out.n, model.held_out.mape)
     assert str(again).startswith("fitted on 8 networks, held out ")
 
 
@@ -83,5 +83,5 @@ def test_provenance_in_the_form_of_shipped_predictors_is_told(
 ) -> None:
     told = {"random": {"n": 90, "mape": 0.02}, "new_family": {"mape": 0.03}}
     save_predictor(model, tmp_path / "a.mnaslat", provenance={"held_out": told})
-    again = judged_errors(load_predictor(tmp_path / "a.mnaslat"))
-    assert again == JudgedErrors(90, 0.02, 0.03)
+    again = declared_errors(load_predictor(tmp_path / "a.mnaslat"))
+    assert again == DeclaredErrors(90, 0.02, 0.03)

@@ -62,7 +62,7 @@ def predict(
 
     Example: mnaslat predict mnasnet-a1 mobilenet-v2 --predictor pixel4-cpu1-fp32 --explain
     """
-    from mnaslat.predictors.declared_errors import judged_errors
+    from mnaslat.predictors.declared_errors import declared_errors
     from mnaslat.workflow.networks import read_network
     from mnaslat.workflow.predictor_library import find_predictor
 
@@ -87,12 +87,12 @@ def predict(
         shown = [{**row, "explanation": _to_json(row["explanation"])} for row in rows]
         if not explain:
             shown = [{name: row[name] for name in row if name != "explanation"} for row in rows]
-        print_json({"predictor": str(path), **asdict(judged_errors(found)), "models": shown})
+        print_json({"predictor": str(path), **asdict(declared_errors(found)), "models": shown})
         return
     configuration = found.configuration
     print(
         f"{path.name}: {configuration.fingerprint}, {configuration.precision}; "
-        f"{judged_errors(found)}"
+        f"{declared_errors(found)}"
     )
     from_layers = not isinstance(found, CostModel)
     for row in rows:

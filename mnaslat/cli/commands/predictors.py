@@ -14,7 +14,7 @@ from mnaslat.cli.terminal import print_json
 
 if TYPE_CHECKING:
     from mnaslat.data.measurement import Configuration
-    from mnaslat.predictors.declared_errors import JudgedErrors
+    from mnaslat.predictors.declared_errors import DeclaredErrors
 
 
 def predictors(workspace: WorkspaceOption = DEFAULT_WORKSPACE, json: JsonOption = False) -> None:
@@ -39,7 +39,7 @@ def _own(workspace: Path) -> list[dict[str, Any]]:
     if not workspace.is_dir():  # none is made only to say that it is empty
         return []
     from mnaslat.errors import PredictorFileError
-    from mnaslat.predictors.declared_errors import judged_errors
+    from mnaslat.predictors.declared_errors import declared_errors
     from mnaslat.predictors.network_predictor import open_predictor
     from mnaslat.workflow.predictor_library import newest_first
 
@@ -49,23 +49,25 @@ def _own(workspace: Path) -> list[dict[str, Any]]:
             found = open_predictor(path)
         except PredictorFileError:  # whosever it is, it is of no use
             continue
-        rows.append(_row(str(path), found.configuration, judged_errors(found)))
+        rows.append(_row(str(path), found.configuration, declared_errors(found)))
     return rows
 
 
 def _shipped() -> list[dict[str, Any]]:
     from mnaslat.predictors import pretrained
-    from mnaslat.predictors.declared_errors import JudgedErrors
+    from mnaslat.predictors.declared_errors import DeclaredErrors
 
     return [
         _row(
-            name, each.configuration, JudgedErrors(each.n_networks, each.mape, each.new_family_mape)
+            name,
+            each.configuration,
+            DeclaredErrors(each.n_networks, each.mape, each.new_family_mape),
         )
         for name, each in pretrained().items()
     ]
 
 
-def _row(name: str, configuration: "Configuration", errors: "JudgedErrors") -> dict[str, Any]:
+def _row(name: str, configuration: "Configuration", errors: "DeclaredErrors") -> dict[str, Any]:
     return {
         "predictor": name,
         "device": configuration.device,

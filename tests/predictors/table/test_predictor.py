@@ -60,22 +60,22 @@ def test_each_missing_layer_is_priced_once_and_no_other() -> None:
     predictor = _predictor(SIGNATURES[1], SIGNATURES[3])
     predictor.predict_detailed([NETWORK, NETWORK])
     predictor.predict_detailed([NETWORK])
-    predictor.layer_ms(NETWORK)
+    predictor.explain(NETWORK)
     assert isinstance(predictor.kernel_model, FlatPrice)
     assert sorted(predictor.kernel_model.asked) == sorted([SIGNATURES[1], SIGNATURES[3]])
 
 
 def test_layers_are_listed_with_their_places_and_add_up() -> None:
     predictor = _predictor(SIGNATURES[3])
-    listed = predictor.layer_ms(NETWORK)
-    assert listed == [
+    layers = predictor.explain(NETWORK).layers
+    assert [(each.place, each.latency_ms, each.source == "measured") for each in layers] == [
         ("stem", 1.0, True),
         ("block1.0", 2.0, True),
         ("block1.1", 2.0, True),
         ("block2.0", 5.0, False),
         ("head", 8.0, True),
     ]
-    assert sum(latency_ms for _, latency_ms, _ in listed) == predictor.predict_ms(NETWORK)
+    assert sum(each.latency_ms for each in layers) == predictor.predict_ms(NETWORK)
 
 
 def test_left_out_the_kernel_model_is_learnt_from_the_table_when_it_is_needed() -> None:
@@ -101,4 +101,4 @@ def test_a_table_too_small_to_learn_from_is_an_error_only_when_it_is_needed() ->
 def test_the_predictor_is_for_the_tables_configuration() -> None:
     assert _predictor().configuration == CONFIGURATION
     with pytest.raises(ConfigurationMismatch, match="for fp32, but a graph is int8"):
-        _predictor().layer_ms(lower(NETWORK, "int8"))
+        _predictor().explain(lower(NETWORK, "int8"))

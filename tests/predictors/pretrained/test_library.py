@@ -17,6 +17,7 @@ from mnaslat.errors import PredictorFileError
 from mnaslat.graph import Graph
 from mnaslat.predictors import (
     CostModel,
+    load_predictor,
     load_pretrained,
     measured_networks,
     pretrained,
@@ -26,7 +27,7 @@ from mnaslat.predictors import (
 from mnaslat.predictors.pretrained import library as shipped
 from mnaslat.zoo import load_network
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 PHONES = ("pixel4", "s10", "a03s", "iphone7")
 NAMES = sorted(path.stem for path in (ROOT / "predictors" / "pretrained").glob("*.mnaslat"))
 ONE_BIG_CORE = [f"{phone}-cpu1-{precision}" for phone in PHONES for precision in ("fp32", "int8")]
@@ -137,14 +138,14 @@ def test_mobilenet_v2_of_our_own_zoo_takes_what_was_measured(name: str, measured
 
 def test_an_unknown_name_lists_those_that_are_near() -> None:
     with pytest.raises(
-        ValueError, match=r"No shipped predictor is named 'pixel5-cpu1-fp32'\. Near: pix"
+        ValueError, match=r"No pretrained predictor is named 'pixel5-cpu1-fp32'\. Near: pix"
     ):
         load_pretrained("pixel5-cpu1-fp32")
 
 
 @pytest.mark.parametrize("name", ["", "../pretrained/pixel4-cpu1-fp32", "networks.json.gz", "a\0b"])
 def test_a_name_is_no_path(name: str) -> None:
-    with pytest.raises(ValueError, match=r"No shipped predictor is named"):
+    with pytest.raises(ValueError, match=r"No pretrained predictor is named"):
         pretrained_path(name)
 
 
@@ -152,7 +153,7 @@ def test_a_changed_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     content = pretrained_path("pixel4-cpu1-fp32").read_bytes()
     (tmp_path / "pixel4-cpu1-fp32.mnaslat").write_bytes(content[:-200])
     monkeypatch.setattr(shipped, "_FOLDER", tmp_path)
-    with pytest.raises(PredictorFileError, match="Cannot read the shipped predictor"):
+    with pytest.raises(PredictorFileError, match="Cannot read the pretrained predictor"):
         pretrained()
     with pytest.raises(PredictorFileError, match="Cannot read"):
         load_pretrained("pixel4-cpu1-fp32")
@@ -223,3 +224,29 @@ def test_a_wheel_contains_every_shipped_file(tmp_path: Path) -> None:
 def test_all_shipped_files_together_are_small() -> None:
     files = (ROOT / "predictors" / "pretrained").iterdir()
     assert sum(path.stat().st_size for path in files) < 3.5e6
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_predictor_is_loaded_by_name_as_on_the_command_line(kind: type) -> None:
+    found = load_predictor(kind("pixel4-cpu1-fp32"))
+    assert isinstance(found, CostModel)
+    assert found.configuration == pretrained()["pixel4-cpu1-fp32"].configuration
+
+
+def test_a_file_comes_before_a_pretrained_predictor_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(pretrained_path("s10-gpu-fp32"), tmp_path / "pixel4-cpu1-fp32")
+    monkeypatch.chdir(tmp_path)
+    assert load_predictor("pixel4-cpu1-fp32").configuration.delegate == "gpu"
+
+
+def test_a_predictor_that_is_nowhere_names_the_nearest_ones() -> None:
+    with pytest.raises(
+        PredictorFileError, match=r"no predictor file pixel4-cpu\. .*Near: .*`mnaslat predictors`"
+    ):
+        load_predictor("pixel4-cpu")
+    with pytest.raises(PredictorFileError, match=r"no predictor file own\.mnaslat\. Make one"):
+        load_predictor("own.mnaslat")
+    with pytest.raises(TypeError, match="as text or as a path, got a int"):
+        load_predictor(4)  # type: ignore[arg-type]

@@ -22,8 +22,9 @@ from mnaslat.data.measurement import Configuration
 from mnaslat.errors import PredictorFileError
 from mnaslat.graph import Graph
 from mnaslat.predictors.calibration.predictor import CalibratedPredictor
+from mnaslat.predictors.network_predictor import load_predictor
 from mnaslat.predictors.storage import archive as archives
-from mnaslat.predictors.storage.files import load_predictor, save_predictor
+from mnaslat.predictors.storage.files import save_predictor
 from mnaslat.predictors.table.predictor import TablePredictor
 
 CONFIGURATION = Configuration(device="host", fingerprint="made-up CPU")
@@ -152,7 +153,7 @@ def test_a_fresh_process_reads_the_same_predictions(
     script = """
 import sys
 from mnaslat.graph import Graph
-from mnaslat.predictors.storage.files import load_predictor
+from mnaslat.predictors import load_predictor
 
 asked = [Graph.parse(signature) for signature in sys.argv[2:]]
 print(load_predictor(sys.argv[1]).predict_ms(asked).tobytes().hex())
