@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mnaslat.arrays import Floats
 from mnaslat.files import json_value
 from mnaslat.graph import Graph
+from mnaslat.html_table import html_table
 from mnaslat.predictors.base import checked_latency_ms
 from mnaslat.predictors.estimator import Estimator
 
@@ -26,6 +27,13 @@ class Errors:
     within_10: float
     spearman: float  # rank correlation; NaN for fewer than three networks
     bias: float  # mean signed relative error; above 0 predicts too slow
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values for ``json.dumps``; NaN becomes None."""
+        return _plain(asdict(self))
+
+    def _repr_html_(self) -> str:
+        return html_table(_ERROR_COLUMNS, [_error_row("all", self)])
 
 
 def prediction_errors(predicted_ms: Floats, measured_ms: Floats) -> Errors:
@@ -66,11 +74,10 @@ class HeldOut:
     half_width: float  # median half width of the intervals, relative to the prediction; NaN: none
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values for ``json.dumps``; what is not known is None."""
+        """Return plain values for ``json.dumps``; NaN becomes None."""
         values: dict[str, Any] = {**asdict(self.errors), **asdict(self)}
         del values["errors"]
-        plain: dict[str, Any] = json_value(values)
-        return plain
+        return _plain(values)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,13 +95,62 @@ class Evaluation:
     by_family: Mapping[str, HeldOut]  # of ``new_family``
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values for ``json.dumps``."""
+        """Return plain values for ``json.dumps``; NaN becomes None."""
         return {
             "random": self.random.to_json(),
             "by_fold": [each.to_json() for each in self.by_fold],
             "new_family": None if self.new_family is None else self.new_family.to_json(),
             "by_family": {name: each.to_json() for name, each in self.by_family.items()},
         }
+
+    def __repr__(self) -> str:
+        """Show the main figures; the groups are counted."""
+        new = "None" if self.new_family is None else f"{self.new_family.errors.mape:.2%}"
+        return (
+            f"Evaluation(n={self.random.errors.n}, random_mape={self.random.errors.mape:.2%}, "
+            f"new_family_mape={new}, n_folds={len(self.by_fold)}, n_families={len(self.by_family)})"
+        )
+
+    def _repr_html_(self) -> str:
+        groups = [("random", self.random)]
+        if self.new_family is not None:
+            groups.append(("new family", self.new_family))
+        groups += [(f"family {name}", each) for name, each in self.by_family.items()]
+        columns = (*_ERROR_COLUMNS, "interval coverage")
+        rows = [(*_error_row(name, each.errors), _percent(each.coverage)) for name, each in groups]
+        return html_table(columns, rows)
+
+
+_ERROR_COLUMNS = (
+    "networks",
+    "number",
+    "mean error",
+    "within 5 %",
+    "within 10 %",
+    "rank correlation",
+    "bias",
+)
+
+
+def _error_row(name: str, errors: Errors) -> tuple[object, ...]:
+    return (
+        name,
+        errors.n,
+        _percent(errors.mape),
+        _percent(errors.within_5),
+        _percent(errors.within_10),
+        None if math.isnan(errors.spearman) else f"{errors.spearman:.3f}",
+        _percent(errors.bias),
+    )
+
+
+def _percent(fraction: float) -> str | None:
+    return None if math.isnan(fraction) else f"{fraction:.1%}"
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    plain: dict[str, Any] = json_value(dict(values))
+    return plain
 
 
 class _WithIntervals(Protocol):

@@ -4,6 +4,8 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from mnaslat.html_table import html_table
+
 _WIDTH = 40  # of a place in the table; names in .tflite files may be long, the end says most
 Source = Literal["measured", "estimated", "unknown"]
 
@@ -49,13 +51,39 @@ class Explanation:
         return measured / sum(each.latency_ms for each in self.layers)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values for ``json.dumps``; bounds that are not known or not finite are None."""
+        """Return plain values for ``json.dumps``; unknown and infinite bounds become None."""
         found = {**asdict(self), "measured_share": self.measured_share}
         for entry in (found, *found["layers"]):
             for name in ("low_ms", "high_ms"):
                 if entry[name] is not None and not math.isfinite(entry[name]):
                     entry[name] = None
         return found
+
+    def __repr__(self) -> str:
+        """Show the latency, its bounds and the number of layers."""
+        return (
+            f"Explanation(latency_ms={self.latency_ms:.6g}, low_ms={_short(self.low_ms)}, "
+            f"high_ms={_short(self.high_ms)}, {len(self.layers)} layers, "
+            f"{self.measured_share:.0%} measured)"
+        )
+
+    def _repr_html_(self) -> str:
+        columns = ("layer", "ms", "share", "source", "low ms", "high ms", "operation")
+        rows = [
+            (
+                _shortened(each.place),
+                each.latency_ms,
+                f"{each.latency_ms / self.latency_ms:.1%}",
+                each.source,
+                each.low_ms,
+                each.high_ms,
+                each.label,
+            )
+            for each in self.layers
+        ]
+        bounds = _bounds(self.low_ms, self.high_ms)
+        total = f"{self.latency_ms:.4f} ms" + (f", {self.coverage:.0%}: {bounds}" if bounds else "")
+        return html_table(columns, rows, caption=total)
 
     def __str__(self) -> str:
         """Format a table for the terminal."""
@@ -72,6 +100,10 @@ class Explanation:
 
 def _shortened(place: str) -> str:
     return place if len(place) <= _WIDTH else f"…{place[1 - _WIDTH :]}"
+
+
+def _short(value: float | None) -> str:
+    return "None" if value is None else f"{value:.6g}"
 
 
 def _bounds(low_ms: float | None, high_ms: float | None) -> str:

@@ -18,7 +18,7 @@ FOLDERS = {
 }
 MAX_MODULES_PER_FOLDER = 17
 
-BASE = ("errors", "units", "arrays", "files")
+BASE = ("errors", "units", "arrays", "files", "html_table")
 SPINE = (
     *BASE,
     "user_code",
@@ -41,6 +41,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "errors": (),
     "units": (),
     "arrays": (),
+    "html_table": (),
     "files": ("errors",),
     "user_code": BASE,
     "graph": BASE,

@@ -13,7 +13,6 @@ from mnaslat.arrays import Floats
 from mnaslat.data.latency_table import LatencyTable
 from mnaslat.data.measurement import Configuration
 from mnaslat.errors import PredictorFileError
-from mnaslat.files import json_value
 from mnaslat.graph import Graph
 from mnaslat.predictors.calibration.correction import Correction
 from mnaslat.predictors.calibration.correction import Kind as CorrectionKind
@@ -67,7 +66,7 @@ def members_of(predictor: Any, measurements: bool) -> _Members:
     if isinstance(predictor, CalibratedPredictor):
         entries, contents = members_of(predictor.base, False)
         entries["correction"] = asdict(predictor.correction)
-        entries["held_out"] = _errors_to_json(predictor.held_out)
+        entries["held_out"] = _held_out(predictor.held_out)
         contents[_CALIBRATION] = _json(
             [
                 {
@@ -140,7 +139,7 @@ def _cost_members(model: CostModel, measurements: bool) -> _Members:
     entries = {
         "configuration": asdict(configuration),
         _GUESSES: _guesses_of(configuration),
-        "held_out": _errors_to_json(model.held_out),
+        "held_out": _held_out(model.held_out),
     }
     return entries, {
         _COST_VALUES: _json(values),
@@ -216,9 +215,8 @@ def _errors(values: Any) -> Errors | None:
     return Errors(n, *found)
 
 
-def _errors_to_json(errors: Errors | None) -> dict[str, Any] | None:
-    """Convert errors to plain values; NaN becomes None."""
-    return None if errors is None else json_value(asdict(errors))
+def _held_out(errors: Errors | None) -> dict[str, Any] | None:
+    return None if errors is None else errors.to_json()
 
 
 def _json(values: Any) -> bytes:
