@@ -14,6 +14,7 @@ from mnaslat.data.measurement import Configuration, Measurement
 from mnaslat.errors import PredictorFileError
 from mnaslat.files import json_value, read_text, replace_file
 from mnaslat.graph import Graph
+from mnaslat.html_table import html_table
 
 _FORMAT = 1
 _MAX_BYTES = 256 * 2**20
@@ -59,6 +60,23 @@ class LatencyTable:
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.rows)
+
+    def __repr__(self) -> str:
+        """Show the device, the precision and the number of layers."""
+        configuration = self.configuration
+        return (
+            f"LatencyTable({len(self)} layers, device={configuration.device!r}, "
+            f"precision={configuration.precision!r})"
+        )
+
+    def _repr_html_(self) -> str:
+        configuration = self.configuration
+        rows = (
+            (signature, row.latency_ms, f"{row.spread:.1%}" if row.n_rounds > 1 else None)
+            for signature, row in self.rows.items()
+        )
+        caption = f"{configuration.fingerprint}, {configuration.precision}, {len(self)} layers"
+        return html_table(("layer", "ms", "spread"), rows, caption=caption)
 
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary that ``from_json`` reads back."""

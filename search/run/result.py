@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mnaslat.files import json_value, replace_file
+from mnaslat.html_table import html_table
 from mnaslat.search.run.artifacts import json_bytes, write_winner
 from mnaslat.search.run.candidates import Candidate
 from mnaslat.search.run.records import Validation
@@ -73,6 +74,23 @@ class SearchResult:
     def meets_target(self) -> bool:
         """Whether `winner` keeps its target."""
         return self.winners[-1].meets_target
+
+    def __repr__(self) -> str:
+        """Show the winner and the number of networks."""
+        return (
+            f"SearchResult(winner accuracy={self.winner.accuracy:.4g}, "
+            f"latency_ms={self.winner.latency_ms:.4g}, {len(self.front)} networks on the front of "
+            f"{self.n_networks}, ended={self.ended!r})"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (each.tokens, each.accuracy, each.latency_ms, each.predicted_ms, each.measured_ms)
+            for each in self.front
+        ]
+        columns = ("network", "accuracy", "ms", "predicted ms", "measured ms")
+        caption = f"Pareto front, fastest first; {self.n_networks} networks evaluated"
+        return html_table(columns, rows, caption=caption)
 
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary."""
