@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from mnaslat.profiling.host.device import cpu_name
 
@@ -67,26 +67,30 @@ def _commit() -> str:
     return found.stdout.strip()
 
 
-def write_results(name: str, results: Sequence[Result]) -> None:
-    """Write ``results/NAME.json`` and ``NAME.md``; missed goals are shown as missed."""
-    versions = {package: metadata.version(package) for package in _VERSIONS}
-    header = {
+def header() -> dict[str, Any]:
+    """What figures depend on beside the code: machine, versions, commit and date."""
+    return {
         "machine": f"{cpu_name()}, {os.cpu_count()} cores, {platform.machine()}",
         "python": platform.python_version(),
-        "versions": versions,
+        "versions": {package: metadata.version(package) for package in _VERSIONS},
         "commit": _commit(),
         "date": time.strftime("%Y-%m-%d"),
     }
+
+
+def write_results(name: str, results: Sequence[Result]) -> None:
+    """Write ``results/NAME.json`` and ``NAME.md``; missed goals are shown as missed."""
+    found = header()
+    named = ", ".join(f"{package} {version}" for package, version in found["versions"].items())
     _FOLDER.mkdir(exist_ok=True)
     rows = [{**asdict(result), "reached": result.reached} for result in results]
-    text = json.dumps([header, *rows], indent=1)
+    text = json.dumps([found, *rows], indent=1)
     (_FOLDER / f"{name}.json").write_text(text + "\n", encoding="utf-8")
-    named = ", ".join(f"{package} {version}" for package, version in versions.items())
     lines = [
         f"# {name}",
         "",
-        f"{header['machine']}; Python {header['python']}; {named}; commit {header['commit']}; "
-        f"{header['date']}.",
+        f"{found['machine']}; Python {found['python']}; {named}; commit {found['commit']}; "
+        f"{found['date']}.",
         "",
         "| task | metric | value | goal | reached | seeds | note |",
         "| --- | --- | --- | --- | --- | --- | --- |",
