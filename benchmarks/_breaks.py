@@ -36,22 +36,28 @@ _TORCH_IMPORT = ("tests/**/test_torch_import.py", "tests/torch_import/test_impor
 _SPACE = ("tests/**/test_space.py", "tests/**/test_search_space.py", "tests/**/test_mnasnet.py")
 _STORE = ("tests/data/**/test_store.py", "tests/**/test_measurement_store.py")
 _MEASUREMENT = ("tests/**/test_measurement.py",)
-_TABLE = ("tests/**/test_table_predictor.py", "tests/predictors/table/test_predictor.py")
+_TABLE = (
+    "tests/**/test_table_predictor.py",
+    "tests/predictors/table/test_predictor.py",
+    "tests/**/test_estimators.py",
+)
 _HOST = ("tests/**/test_host.py", "tests/profiling/host/*.py")
 _SWEEP = ("tests/**/test_sweep.py",)
 _OUTPUT = ("tests/**/test_output.py",)
 _GUARD = ("tests/**/test_guard.py",)
+_FAULTS = ("tests/**/test_faults.py",)
 _READINESS = (
     *_GUARD,
     "tests/**/test_fitness.py",
     "tests/**/test_readiness.py",
     "tests/**/test_measuring.py",
     "tests/**/test_measurement_loop.py",
+    *_FAULTS,
 )
-_BATCH = ("tests/**/test_sitting.py", "tests/**/test_batch.py")
-_LOOP = ("tests/**/test_measuring.py", "tests/**/test_measurement_loop.py")
+_BATCH = ("tests/**/test_sitting.py", "tests/**/test_batch.py", *_FAULTS)
+_LOOP = ("tests/**/test_measuring.py", "tests/**/test_measurement_loop.py", *_FAULTS)
 _CONDITIONS = ("tests/**/phone/**/test_conditions.py",)
-_KERNEL = ("tests/**/test_kernel_model.py",)
+_KERNEL = ("tests/**/test_kernel_model.py", *_TABLE)
 _CALIBRATED = ("tests/**/test_calibrated.py", "tests/predictors/calibration/test_predictor.py")
 _CORRECTION = ("tests/**/test_correction.py", *_CALIBRATED)
 _FINGERPRINT = ("tests/**/test_cost_fingerprint.py", "tests/**/test_term_fingerprint.py")
@@ -123,7 +129,7 @@ BREAKS = (
         "the file writer swaps the strides of height and width",
         "options.strideH, options.strideW = op.stride",
         "options.strideW, options.strideH = op.stride",
-        (*_TFLITE, *_TFLITE_IMPORT),
+        _TFLITE_IMPORT,
     ),
     Break(
         "the .tflite importer takes the padding of the width for that of the height",

@@ -2,7 +2,8 @@
 
 Run with ``PYTHONPATH=benchmarks .venv/bin/python benchmarks/breaks.py``; takes about half an hour
 on one core. ``--only NAME`` tries one break (a part of its name will do, and it can be given more
-than once), ``--json FILE`` says where the results go. Every break is made in a copy of the tracked
+than once), ``--json FILE`` says where the results go; breaks that were not tried keep the results
+that stand there. Every break is made in a copy of the tracked
 files, and the tests that concern it run there; no file of the checkout is changed. A test counts as
 having found a break if it fails with it and passes without.
 
@@ -83,9 +84,9 @@ class Copy:
         self._check()
 
     def tests(self, patterns: Sequence[str]) -> list[str]:
-        """Test files that match, each once."""
-        found = {path for pattern in patterns for path in self.tree.glob(pattern)}
-        return sorted(str(path.relative_to(self.tree)) for path in found)
+        """Test files that match, each once, those of the first pattern first."""
+        found = [path for pattern in patterns for path in sorted(self.tree.glob(pattern))]
+        return [str(path.relative_to(self.tree)) for path in dict.fromkeys(found)]
 
     def first_failing(self, tests: Sequence[str]) -> str:
         """Run tests up to the first that fails; its name, or nothing if all pass.
@@ -223,8 +224,12 @@ def main() -> None:
             word = {True: "found", False: "NOT FOUND", None: "ERROR"}[outcome.found]
             print(f"{word:9} {outcome.seconds:6.1f} s  {outcome.name}: {outcome.by}", flush=True)
     if results is not None:
-        rows = [asdict(each) for each in outcomes]
-        results.write_text(json.dumps([header(), *rows], indent=1) + "\n", encoding="utf-8")
+        rows = {each.name: asdict(each) for each in outcomes}
+        if results.exists():
+            known = {row["name"]: row for row in json.loads(results.read_text("utf-8"))[1:]}
+            rows = {**known, **rows}
+        text = json.dumps([header(), *rows.values()], indent=1)
+        results.write_text(text + "\n", encoding="utf-8")
     n_found = sum(each.found is True for each in outcomes)
     n_errors = sum(each.found is None for each in outcomes)
     print(f"{n_found} of {len(outcomes)} breaks found, {n_errors} could not be tried")
