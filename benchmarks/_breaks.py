@@ -45,19 +45,17 @@ _HOST = ("tests/**/test_host.py", "tests/profiling/host/*.py")
 _SWEEP = ("tests/**/test_sweep.py",)
 _OUTPUT = ("tests/**/test_output.py",)
 _GUARD = ("tests/**/test_guard.py",)
-_FAULTS = ("tests/**/test_faults.py",)
 _READINESS = (
     *_GUARD,
     "tests/**/test_fitness.py",
     "tests/**/test_readiness.py",
     "tests/**/test_measuring.py",
     "tests/**/test_measurement_loop.py",
-    *_FAULTS,
 )
-_BATCH = ("tests/**/test_sitting.py", "tests/**/test_batch.py", *_FAULTS)
-_LOOP = ("tests/**/test_measuring.py", "tests/**/test_measurement_loop.py", *_FAULTS)
+_BATCH = ("tests/**/test_sitting.py", "tests/**/test_batch.py")
+_LOOP = ("tests/**/test_measuring.py", "tests/**/test_measurement_loop.py")
 _CONDITIONS = ("tests/**/phone/**/test_conditions.py",)
-_KERNEL = ("tests/**/test_kernel_model.py", *_TABLE)
+_KERNEL = ("tests/**/test_kernel_model.py",)
 _CALIBRATED = ("tests/**/test_calibrated.py", "tests/predictors/calibration/test_predictor.py")
 _CORRECTION = ("tests/**/test_correction.py", *_CALIBRATED)
 _FINGERPRINT = ("tests/**/test_cost_fingerprint.py", "tests/**/test_term_fingerprint.py")

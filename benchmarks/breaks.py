@@ -1,11 +1,12 @@
 """Breaks the code in about fifty places, one after the other, and sees whether the tests notice.
 
 Run with ``PYTHONPATH=benchmarks .venv/bin/python benchmarks/breaks.py``; takes about half an hour
-on one core. ``--only NAME`` tries one break (a part of its name will do, and it can be given more
-than once), ``--json FILE`` says where the results go; breaks that were not tried keep the results
-that stand there. Every break is made in a copy of the tracked
-files, and the tests that concern it run there; no file of the checkout is changed. A test counts as
-having found a break if it fails with it and passes without.
+on one core. Every break is made in a copy of the tracked files, and the tests that concern it run
+there; no file of the checkout is changed. A test counts as having found a break if it fails with it
+and passes without.
+
+``--only NAME`` tries one break; a part of its name will do, and it can be given more than once.
+``--json FILE`` says where the results go; with ``--only``, those of the other breaks stay there.
 
 The exit status is 1 if a break could not be tried: its code is not in exactly one place, or its
 tests are not there. One that no test finds is a result, not an error.
@@ -225,7 +226,7 @@ def main() -> None:
             print(f"{word:9} {outcome.seconds:6.1f} s  {outcome.name}: {outcome.by}", flush=True)
     if results is not None:
         rows = {each.name: asdict(each) for each in outcomes}
-        if results.exists():
+        if arguments.only and results.exists():
             known = {row["name"]: row for row in json.loads(results.read_text("utf-8"))[1:]}
             rows = {**known, **rows}
         text = json.dumps([header(), *rows.values()], indent=1)
