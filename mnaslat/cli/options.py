@@ -10,9 +10,7 @@ import typer
 from mnaslat.profiling.phone.tool.delegates import DELEGATES
 
 if TYPE_CHECKING:
-    from mnaslat.data.workspace import Workspace
-    from mnaslat.profiling.device import DeviceSettings
-    from mnaslat.space import SearchSpace
+    from mnaslat import DeviceSettings, SearchSpace, Workspace
     from mnaslat.torch_import.translation import Unknown
 
 WorkspaceOption = Annotated[
@@ -146,7 +144,7 @@ def usage(option: str) -> Iterator[None]:
 
 def open_workspace(path: Path) -> "Workspace":
     """The workspace, made if it is not there."""
-    from mnaslat.data.workspace import Workspace
+    from mnaslat import Workspace
 
     return Workspace(path)
 
@@ -159,8 +157,7 @@ def device_options(
     guard: str = "",
 ) -> "DeviceSettings":
     """The options that say how a device is measured; a usage error where one is wrong."""
-    from mnaslat.profiling.device import DeviceSettings
-    from mnaslat.profiling.phone.guard.policy import GuardPolicy
+    from mnaslat import DeviceSettings, GuardPolicy
 
     with usage("--guard"):
         GuardPolicy.parse(guard)

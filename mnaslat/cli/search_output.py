@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mnaslat.units import format_duration, format_ms
 
 if TYPE_CHECKING:
-    from mnaslat.search.run.result import SearchResult, Winner
+    from mnaslat import SearchResult, Winner
 
 _N_REASONS = 3
 
@@ -22,8 +22,6 @@ def print_result(folder: Path, result: "SearchResult", measured_shares: Sequence
         measured_shares: For each winner the fraction of its prediction that rests on layers that
             were measured.
     """
-    from mnaslat.search.run.records import validation_errors
-
     shown = ""
     for winner, share in zip(result.winners, measured_shares, strict=True):
         _print_verdict(winner, same=winner.candidate.tokens == shown)
@@ -37,7 +35,7 @@ def print_result(folder: Path, result: "SearchResult", measured_shares: Sequence
         accuracy = f"{candidate.expected_accuracy:.4f}"
         print(f"  {candidate.latency_ms:8.3f} ms {how:9}  {accuracy}")
     if result.validations:
-        before, after = validation_errors(result.validations)
+        before, after = result.validation_errors
         print(
             f"{len(result.validations)} networks were measured; their predictions were off by "
             f"{before:.1%} before and {after:.1%} after the predictor had learned from them "

@@ -14,7 +14,7 @@ from mnaslat.units import format_duration
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from mnaslat.predictors import Errors
+    from mnaslat import Errors
 
 _SECONDS_BETWEEN_LINES = 15.0
 _FEW_NETWORKS = 5  # fewer say little about a predictor's error

@@ -29,6 +29,21 @@ from mnaslat.workflow.measurement_file import (
 from mnaslat.workflow.predictor_library import store_predictor
 from mnaslat.workflow.progress import SILENT, Events, naming
 
+__all__ = [
+    "MIN_NETWORKS",
+    "FileCalibration",
+    "SuggestedNetwork",
+    "UnusualLine",
+    "calibrate_from_file",
+    "describe_device",
+    "fit_measurements",
+    "named_priors",
+    "prior_names",
+    "priors_or_pretrained",
+    "suggest_networks",
+    "unusual_lines",
+]
+
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 _UNUSUAL = 2.0  # from a latency to what the others imply
 # From one line to the others, relative to the prior: rather another unit than another network.

@@ -1,5 +1,6 @@
 """Finds and opens the devices that latencies are measured on."""
 
+import time
 from dataclasses import replace
 
 from mnaslat.data.measurement import Configuration
@@ -8,7 +9,7 @@ from mnaslat.errors import ConfigurationMismatch
 from mnaslat.graph import Precision
 from mnaslat.profiling import registry
 from mnaslat.profiling.device import Device, DeviceSettings, FoundDevice
-from mnaslat.workflow.progress import SILENT, Events
+from mnaslat.workflow.progress import SILENT, Events, naming
 
 
 def find_devices(*, events: Events = SILENT) -> list[FoundDevice]:
@@ -48,9 +49,9 @@ def open_device(
     options = options or DeviceSettings()
     if workspace is not None and not new_table:
         options = replace(options, measured=measured_in(workspace, precision))
-    device = registry.open_device(
-        name, replace(options, on_download=_download_shown(events)), on_trouble=events.notice
-    )
+    asked = replace(options, on_download=_DownloadShown(events))
+    with naming("device"):
+        device = registry.open_device(name, asked, on_trouble=events.notice)
     if workspace is not None and not new_table:
         check_same_device(workspace, device, precision)
     return device
@@ -169,15 +170,9 @@ class _DownloadShown:
         self._started: float | None = None
 
     def __call__(self, n_bytes: int, total: int) -> None:
-        import time
-
         now = time.monotonic()
         self._started = now if self._started is None else self._started
         seconds_left = (now - self._started) / max(n_bytes, 1) * max(total - n_bytes, 0)
         self._events.progress(
             "Fetching benchmark_model (kB)", n_bytes // 1000, total // 1000, seconds_left
         )
-
-
-def _download_shown(events: Events) -> _DownloadShown:
-    return _DownloadShown(events)

@@ -1,4 +1,4 @@
-"""Reads networks by name, tokens, file or function."""
+"""Reads networks by name, tokens, file or function, and writes them as files."""
 
 import json
 from dataclasses import replace
@@ -11,7 +11,7 @@ import numpy as np
 from mnaslat import zoo
 from mnaslat.architecture import Architecture
 from mnaslat.errors import ArgumentError, UnsupportedOperation
-from mnaslat.files import read_text
+from mnaslat.files import read_text, replace_file
 from mnaslat.graph import Precision
 from mnaslat.space import SearchSpace, load_space
 from mnaslat.user_code import call_user_code, names_user_code
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _DEFAULT_RESOLUTION = 224
 _MAX_ARCHITECTURE_BYTES = 2**20
+FORMATS = ("tflite", "torch")
 
 
 def read_network(
@@ -126,6 +127,44 @@ def _read_architecture_file(path: Path) -> Architecture:
     if not isinstance(data, dict):
         raise ValueError(f"{path} does not hold an architecture.")
     return Architecture.from_json(data)
+
+
+def export_network(
+    architecture: Architecture, path: str | PathLike[str], *, format: str = "tflite", seed: int = 0
+) -> int:
+    """Write a network with freshly initialised weights; returns the number of bytes.
+
+    Args:
+        architecture: Of the network.
+        path: Of the file; its folder is made if it is not there.
+        format: ``tflite``, or ``torch`` for a state dict.
+        seed: Of the weights.
+
+    Raises:
+        ValueError: If the format is not known or the network cannot be built.
+    """
+    from mnaslat.search.run.artifacts import random_network, torch_bytes  # they load torch
+    from mnaslat.tflite import write_tflite
+
+    if format not in FORMATS:
+        raise ArgumentError("format", f"{format!r} is not a format; tflite or torch.")
+    with naming("model"):
+        network = random_network(architecture, seed).eval()
+    if format == "tflite":
+        content = write_tflite(network.graph, network.folded_weights())
+    else:
+        content = torch_bytes(architecture, network)
+    place = Path(path)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(place, content)
+    return len(content)
+
+
+def names_code(text: str) -> bool:
+    """Whether a text is FILE.py:FUNCTION or MODULE:FUNCTION."""
+    home, colon, function = text.rpartition(":")
+    known = home.endswith(".py") or home.replace(".", "").isidentifier()
+    return bool(colon) and function.isidentifier() and known
 
 
 def _made_by(text: str) -> Any:

@@ -5,12 +5,16 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from mnaslat.data.measurement import Configuration
 from mnaslat.data.workspace import Workspace
 from mnaslat.errors import PredictorFileError
+from mnaslat.predictors.declared_errors import DeclaredErrors, declared_errors
 from mnaslat.predictors.network_predictor import NetworkPredictor, open_predictor
+from mnaslat.predictors.pretrained.library import pretrained
 from mnaslat.predictors.storage.files import read_predictor, save_predictor
 
 
@@ -54,6 +58,20 @@ def _free_path(folder: Path, stem: str) -> Iterator[Path]:
             return
         finally:
             claim.unlink(missing_ok=True)
+
+
+__all__ = [
+    "ListedPredictor",
+    "NetworkPredictor",
+    "declared_errors",
+    "find_predictor",
+    "list_predictors",
+    "list_pretrained",
+    "newest_first",
+    "newest_predictor",
+    "open_predictor",
+    "store_predictor",
+]
 
 
 def newest_first(workspace: Workspace) -> list[Path]:
@@ -101,3 +119,54 @@ def find_predictor(
             "all)."
         )
     return open_predictor(found), found
+
+
+@dataclass(frozen=True)
+class ListedPredictor:
+    """A predictor that ``--predictor`` takes.
+
+    Attributes:
+        name: Path of the file, or name of a pretrained predictor.
+        configuration: Device and settings whose latency it predicts.
+        errors: As its maker states them.
+    """
+
+    name: str
+    configuration: Configuration
+    errors: DeclaredErrors
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            "predictor": self.name,
+            "device": self.configuration.device,
+            "precision": self.configuration.precision,
+            "threads": self.configuration.threads,
+            "cores": self.configuration.cores,
+            "delegate": self.configuration.delegate,
+            **asdict(self.errors),
+        }
+
+
+def list_predictors(workspace: Workspace) -> list[ListedPredictor]:
+    """List the predictors of a workspace, the newest first."""
+    rows = []
+    for path in newest_first(workspace):
+        try:
+            found = open_predictor(path)
+        except PredictorFileError:  # a file that cannot be read is of no use
+            continue
+        rows.append(ListedPredictor(str(path), found.configuration, declared_errors(found)))
+    return rows
+
+
+def list_pretrained() -> list[ListedPredictor]:
+    """List the predictors that come with the package."""
+    return [
+        ListedPredictor(
+            name,
+            each.configuration,
+            DeclaredErrors(each.n_networks, each.mape, each.new_family_mape),
+        )
+        for name, each in pretrained().items()
+    ]

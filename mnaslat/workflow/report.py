@@ -1,5 +1,6 @@
 """Writes reports of runs, predictors, tables and explanations as HTML pages."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -7,17 +8,19 @@ from pathlib import Path
 from mnaslat.data.latency_table import LatencyTable
 from mnaslat.data.measurement import Configuration
 from mnaslat.data.workspace import Workspace
-from mnaslat.errors import MnaslatError, WorkspaceError
+from mnaslat.errors import ArgumentError, MnaslatError, WorkspaceError
 from mnaslat.predictors.network_predictor import NetworkPredictor, open_predictor
 from mnaslat.predictors.pretrained.library import pretrained
 from mnaslat.reports.conditions import conditions_section
+from mnaslat.reports.explanation_page import explanation_page
 from mnaslat.reports.page import write_report as write_page
 from mnaslat.reports.page_data import ReportPage
 from mnaslat.reports.predictor_page import predictor_page, table_page
 from mnaslat.reports.run_page import run_page
 from mnaslat.search.run.run_folder import SearchRun, read
+from mnaslat.workflow.predict import PredictedNetwork
 
-__all__ = ["report_page", "write_page", "write_report"]
+__all__ = ["report_page", "write_explanations", "write_page", "write_report"]
 
 Source = SearchRun | NetworkPredictor | LatencyTable | str | PathLike[str]
 
@@ -72,6 +75,34 @@ def report_page(
     predictor = open_predictor(place)
     page = predictor_page(predictor, place.name)
     return _with_conditions(page, workspace, predictor.configuration)
+
+
+def write_explanations(
+    predictor: NetworkPredictor,
+    name: str,
+    explained: Sequence[tuple[str, PredictedNetwork]],
+    path: str | PathLike[str],
+) -> Path:
+    """Write one HTML file that shows the layers of predicted networks as bars.
+
+    Args:
+        predictor: That predicted them.
+        name: Of the predictor, for people.
+        explained: Names of the networks, and predictions with an explanation.
+        path: Of the file to write.
+
+    Raises:
+        ValueError: If a prediction has no explanation.
+    """
+    rows = []
+    for model, row in explained:
+        if row.explanation is None:
+            raise ArgumentError(
+                "explained", f"{model} was predicted without explanation: ask for it with explain."
+            )
+        rows.append((model, row.explanation))
+    write_page(explanation_page(predictor, name, rows), Path(path))
+    return Path(path)
 
 
 def _existing(workspace: Workspace | None, source: Path | None) -> Path:

@@ -10,7 +10,7 @@ from mnaslat.files import json_value, replace_file
 from mnaslat.html_table import html_table
 from mnaslat.search.run.artifacts import json_bytes, write_winner
 from mnaslat.search.run.candidates import Candidate
-from mnaslat.search.run.records import Validation
+from mnaslat.search.run.records import Validation, validation_errors
 from mnaslat.search.settings import SearchSettings
 
 RESULT_FORMAT = 2  # of result.json; 1: first published form; 2: a list of winners
@@ -74,6 +74,11 @@ class SearchResult:
     def meets_target(self) -> bool:
         """Whether `winner` keeps its target."""
         return self.winners[-1].meets_target
+
+    @property
+    def validation_errors(self) -> tuple[float, float]:
+        """Median error of the predictions of validated networks, before and after learning."""
+        return validation_errors(self.validations)
 
     def __repr__(self) -> str:
         """Show the winner and the number of networks."""

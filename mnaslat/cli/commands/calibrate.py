@@ -31,9 +31,7 @@ from mnaslat.cli.terminal import errors_text, print_json, say, terminal_events
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from mnaslat.data.measurement import Configuration
-    from mnaslat.data.workspace import Workspace
-    from mnaslat.space import SearchSpace
+    from mnaslat import Configuration, SearchSpace, Workspace
     from mnaslat.workflow.calibrate_from_file import FileCalibration, SuggestedNetwork
 
 
@@ -153,8 +151,8 @@ def _calibrate_from_file(
     json: bool,
 ) -> None:
     """Fit to the file, if there is one; print how wrong the fit is, and what to measure next."""
-    from mnaslat.predictors.cost_model.training import MIN_NETWORKS
     from mnaslat.workflow.calibrate_from_file import (
+        MIN_NETWORKS,
         fit_measurements,
         named_priors,
         prior_names,

@@ -31,7 +31,7 @@ def export(
     Example: mnaslat export mnasnet-a1 --format tflite -o mnasnet-a1.tflite
     """
     from mnaslat.user_code import names_user_code
-    from mnaslat.workflow.networks import read_architecture
+    from mnaslat.workflow.networks import export_network, read_architecture
 
     with usage("MODEL"):
         if model.endswith(".tflite") or names_user_code(model):
@@ -40,24 +40,11 @@ def export(
                 "`mnaslat model` and `mnaslat predict` read such networks."
             )
     architecture = read_architecture(model, open_space(space), resolution=resolution)
-    if format not in ("tflite", "torch"):
-        raise typer.BadParameter(
-            f"{format!r} is not a format; tflite or torch.", param_hint="--format"
-        )
     with usage("--precision"):
         if precision != "fp32":
             raise ValueError(f"Only fp32 can be written now, not {precision!r}.")
-    from mnaslat.search.run.artifacts import random_network, torch_bytes
-    from mnaslat.tflite import write_tflite
-
-    with usage("MODEL"):
-        network = random_network(architecture, seed).eval()
-    output.parent.mkdir(parents=True, exist_ok=True)
-    if format == "tflite":
-        output.write_bytes(write_tflite(network.graph, network.folded_weights()))
-    else:
-        output.write_bytes(torch_bytes(architecture, network))
+    n_bytes = export_network(architecture, output, format=format, seed=seed)
     if json:
-        print_json({"output": str(output), "bytes": output.stat().st_size, "format": format})
+        print_json({"output": str(output), "bytes": n_bytes, "format": format})
     else:
-        print(f"Wrote {output} ({output.stat().st_size:,} bytes, untrained weights).")
+        print(f"Wrote {output} ({n_bytes:,} bytes, untrained weights).")

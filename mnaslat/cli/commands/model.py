@@ -16,7 +16,7 @@ from mnaslat.cli.terminal import print_json
 
 if TYPE_CHECKING:
     from mnaslat.graph import Precision
-    from mnaslat.predictors.network_predictor import NetworkPredictor
+    from mnaslat.workflow.predictor_library import NetworkPredictor
 
 
 def model(
@@ -34,13 +34,12 @@ def model(
     from mnaslat.architecture import Architecture
     from mnaslat.lowering import lower
     from mnaslat.workflow.networks import read_network
+    from mnaslat.workflow.predictor_library import open_predictor
 
     meaning = on_unknown(unknown)
     found: NetworkPredictor | None = None
     precision: Precision = "fp32"
     if predictor is not None:
-        from mnaslat.predictors.network_predictor import open_predictor
-
         found = open_predictor(predictor)
         precision = found.configuration.precision
     network = read_network(
