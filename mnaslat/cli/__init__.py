@@ -3,9 +3,11 @@
 import functools
 import sys
 from collections.abc import Callable
+from typing import Annotated
 
 import typer
 
+import mnaslat
 from mnaslat.cli.commands.calibrate import calibrate
 from mnaslat.cli.commands.devices import devices
 from mnaslat.cli.commands.evaluate import evaluate
@@ -29,8 +31,26 @@ app = typer.Typer(
     epilog="First steps: mnaslat profile, then mnaslat calibrate, then mnaslat search.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"mnaslat {mnaslat.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Latency-first neural architecture search for phones: profile, predict, search."""
 
 
 def main() -> None:

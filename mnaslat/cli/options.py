@@ -1,5 +1,6 @@
 """Options that several commands share, and how their values are read."""
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -181,6 +182,34 @@ def open_space(
 
     with usage("--space"):
         return load_space(name, width=width, resolution=resolution, n_classes=n_classes)
+
+
+def full_command(
+    *words: str,
+    device: str = "",
+    threads: int = 1,
+    cores: str = "",
+    delegate: str = "",
+    space: str = "mnasnet",
+    resolution: int | None = None,
+    width: float = 1.0,
+    classes: int | None = None,
+    workspace: Path = DEFAULT_WORKSPACE,
+) -> str:
+    """Write a command with the device, space and workspace in use; defaults are left out."""
+    given = [
+        ("--device", device, ""),
+        ("--threads", threads, 1),
+        ("--cores", cores, ""),
+        ("--delegate", delegate, ""),
+        ("--space", space, "mnasnet"),
+        ("--resolution", resolution, None),
+        ("--width", width, 1.0),
+        ("--classes", classes, None),
+        ("--workspace", workspace, DEFAULT_WORKSPACE),
+    ]
+    options = [[option, str(value)] for option, value, default in given if value != default]
+    return shlex.join(["mnaslat", *words, *(word for option in options for word in option)])
 
 
 def on_unknown(text: str) -> "Unknown":

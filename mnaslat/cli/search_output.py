@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mnaslat.cli.options import full_command
 from mnaslat.units import format_duration, format_ms
 
 if TYPE_CHECKING:
@@ -56,7 +57,9 @@ def print_result(folder: Path, result: "SearchResult", measured_shares: Sequence
         print(f"An accuracy is uncertain by {result.accuracy_noise:.4f} (standard deviation).")
     name = result.winners[0].name if len(result.winners) == 1 else "winner-*ms"
     print(f"Run: {folder} (result.json, {name}.json, .tflite, .pt)")
-    print(f"Again: {result.command}\nNext: mnaslat report")
+    workspace = folder.parent.parent
+    print(f"Again: {result.command}")
+    print(f"Next: {full_command('report', str(folder), workspace=workspace)}")
 
 
 def _print_verdict(winner: "Winner", *, same: bool) -> None:

@@ -17,7 +17,7 @@ from mnaslat.profiling.device import Device
 from mnaslat.space import SearchSpace
 from mnaslat.workflow.measure import MeasuredNetworks, measure_networks
 from mnaslat.workflow.predictor_library import store_predictor
-from mnaslat.workflow.profile import profile_space, read_table
+from mnaslat.workflow.profile import profile_space, read_table, report_other_space
 from mnaslat.workflow.progress import SILENT, Events
 
 # What a search does by itself in a workspace without a predictor.
@@ -90,6 +90,7 @@ def calibrate(
             f"Only {len(table)} layers are measured; a predictor needs at least {MIN_LAYERS}. "
             "Continue `mnaslat profile` for longer."
         )
+    report_other_space(table, space, f"workspace {workspace.path}", events)
     networks = calibration_networks(space, precision, n_networks, seed)
     measured = measure_networks(
         device, networks, workspace, precision=precision, seed=seed, events=events

@@ -15,8 +15,10 @@ from mnaslat.predictors import Errors, prediction_errors
 from mnaslat.predictors.declared_errors import declared_errors
 from mnaslat.predictors.network_predictor import NetworkPredictor
 from mnaslat.profiling.device import Device
+from mnaslat.reports.predictor_page import table_of
 from mnaslat.space import SearchSpace
 from mnaslat.workflow.measure import measure_networks
+from mnaslat.workflow.profile import report_other_space
 from mnaslat.workflow.progress import SILENT, Events
 
 IMPORTED = "measured elsewhere"  # the runtime of a device that only a file of measurements knows
@@ -103,6 +105,9 @@ def evaluate_predictor(
         raise ArgumentError("n_networks", f"At least 3 networks are needed, got {n_networks}.")
     precision = predictor.configuration.precision
     predictor.configuration.require(device.configuration(precision), f"Device {device.name}")
+    table = table_of(predictor)
+    if table is not None:
+        report_other_space(table, space, "the predictor's table", events)
     architectures = fresh_networks(
         space, precision, n_networks, seed, known=calibration_graphs(predictor)
     )

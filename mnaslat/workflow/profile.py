@@ -5,16 +5,21 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mnaslat.data.latency_table import LatencyTable
 from mnaslat.data.workspace import Workspace
 from mnaslat.errors import MnaslatError
 from mnaslat.graph import Precision
+from mnaslat.lowering import lower
 from mnaslat.profiling.device import Device
 from mnaslat.profiling.layer_order import most_useful_first
 from mnaslat.profiling.sweep import Job, SweepResult
 from mnaslat.space import SearchSpace
 from mnaslat.workflow.measure import run_sweep
 from mnaslat.workflow.progress import SILENT, Events
+
+_N_PROBES = 8  # random networks whose layers are looked up in a table
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,23 @@ def profile_space(
     path.parent.mkdir(exist_ok=True)
     table.save(path)
     return Profile(table, result, path)
+
+
+def report_other_space(table: LatencyTable, space: SearchSpace, where: str, events: Events) -> None:
+    """Report a table that holds no layer of a space, before anything is measured with it.
+
+    Predictions for the space then rest on estimates alone.
+    """
+    rows = space.sample(_N_PROBES, np.random.default_rng(0))
+    graphs = [lower(space.decode(row), table.configuration.precision) for row in rows]
+    wanted = {signature for graph in graphs for signature in graph.layer_signatures}
+    if not any(signature in table.rows for signature in wanted):
+        events.notice(
+            f"None of the layers of {_N_PROBES} random networks of {space.name} is among the "
+            f"{len(table)} layers measured in {where}, which is probably of another space, width "
+            "or resolution. Latencies are estimates. Run `mnaslat profile` with the options of "
+            "this space for a better predictor."
+        )
 
 
 def read_table(device: Device, workspace: Workspace, precision: Precision) -> LatencyTable:

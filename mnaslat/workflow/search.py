@@ -16,6 +16,7 @@ from mnaslat.errors import ArgumentError, DeviceError, MnaslatError
 from mnaslat.graph import Precision
 from mnaslat.predictors.network_predictor import NetworkPredictor, open_predictor, predictor_file
 from mnaslat.profiling.device import Device, DeviceSettings
+from mnaslat.reports.predictor_page import table_of
 from mnaslat.search.accuracy.source import AccuracySource, ClosableSource
 from mnaslat.search.accuracy.sources import accuracy_source
 from mnaslat.search.accuracy.user_function import FunctionAccuracy
@@ -29,6 +30,7 @@ from mnaslat.workflow.calibrate import quick_calibration
 from mnaslat.workflow.devices import measured_in, open_device, reopen_device
 from mnaslat.workflow.measure import measure_networks
 from mnaslat.workflow.predictor_library import find_predictor, newest_predictor
+from mnaslat.workflow.profile import report_other_space
 from mnaslat.workflow.progress import SILENT, Events, WithoutProgress
 from mnaslat.workflow.runs import new_run, unfinished_run
 from mnaslat.workflow.search_request import SearchOptions, command_of
@@ -290,6 +292,9 @@ def _started(
     events: Events,
 ) -> SearchRun:
     name = "the predictor" if path is None else path.name
+    table = table_of(predictor)
+    if table is not None:
+        report_other_space(table, space, f"the table of {name}", events)
     settings = options.to_settings(options.targets(predictor, name, space, events))
     saved = predictor if path is None else predictor_file(path)
     run = new_run(workspace, options.run, options.to_request(), settings, saved, space)

@@ -123,7 +123,7 @@ def test_an_error_on_the_way_comes_after_the_networks_found(cli: Any, tmp_path: 
 @pytest.mark.parametrize(
     ("accuracy", "message"),
     [
-        ("tabel:a.csv", "Cannot import 'tabel'"),
+        ("tabel:a.csv", "No accuracy source 'tabel:a.csv'"),
         ("guess", "No accuracy source 'guess'"),
         ("table:missing.csv", "Cannot read accuracies from missing.csv"),
         ("proxy:folder:nowhere", "No folder nowhere"),

@@ -21,6 +21,7 @@ from mnaslat.cli.options import (
     WidthOption,
     WorkspaceOption,
     device_options,
+    full_command,
     only_fp32,
     open_space,
     open_workspace,
@@ -136,7 +137,18 @@ def calibrate(
     )
     if found.held_out.mape > 0.05:
         print("The error is large. Profile for longer or calibrate with more networks (--models).")
-    print(f"Predictor: {found.path}\nNext: mnaslat evaluate, mnaslat predict, or mnaslat search")
+    print(f"Predictor: {found.path}")
+    for number, command in enumerate(("evaluate", "search")):
+        following = full_command(
+            command,
+            device=target.name,
+            space=space,
+            resolution=resolution,
+            width=width,
+            classes=classes,
+            workspace=workspace,
+        )
+        print(f"{'Next:' if number == 0 else '  or:'} {following}")
 
 
 def _calibrate_from_file(

@@ -22,6 +22,7 @@ from mnaslat.cli.options import (
     WidthOption,
     WorkspaceOption,
     device_options,
+    full_command,
     only_fp32,
     open_space,
     open_workspace,
@@ -55,7 +56,7 @@ def profile(
 ) -> None:
     """Sweep the layers of a search space on a device into a latency table.
 
-    The same command goes on where an earlier one stopped, whatever ended it.
+    Repeat an interrupted command to resume it: nothing is measured twice.
 
     Example: mnaslat profile --budget 10m
     """
@@ -90,4 +91,16 @@ def profile(
         print(f"Could not run {signature}: {reason}")
     if result.n_left:
         print(f"{result.n_left} layers are left: predictions estimate them from the measured ones.")
-    print(f"Table: {found.path}\nNext: mnaslat calibrate")
+    following = full_command(
+        "calibrate",
+        device=target.name,
+        threads=threads,
+        cores=cores,
+        delegate=delegate,
+        space=space,
+        resolution=resolution,
+        width=width,
+        classes=classes,
+        workspace=workspace,
+    )
+    print(f"Table: {found.path}\nNext: {following}")
