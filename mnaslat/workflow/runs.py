@@ -39,9 +39,18 @@ def open_run(
     Raises:
         SearchError: If there is none, or it cannot be read.
     """
-    trusted = space if isinstance(space, str) else ""
-    run = find_run(workspace, None if name_or_folder is None else Path(name_or_folder), trusted)
-    return run.with_space(space) if isinstance(space, SearchSpace) else run
+    folder = workspace.newest_run() if name_or_folder is None else Path(name_or_folder)
+    if folder is None:
+        raise SearchError(
+            f"There is no search run in workspace {workspace.path} yet. Start one with `mnaslat "
+            "search`."
+        )
+    if not folder.exists() and (workspace.runs / folder).exists():
+        folder = workspace.runs / folder
+    run = read(folder)
+    if isinstance(space, SearchSpace):
+        return run.with_space(space)
+    return replace(run, trusted_space=space or "")
 
 
 def list_runs(workspace: Workspace) -> list[SearchRun]:
@@ -51,23 +60,6 @@ def list_runs(workspace: Workspace) -> list[SearchRun]:
         with contextlib.suppress(SearchError):  # damaged, or of another version
             found.append(read(path.parent))
     return found
-
-
-def find_run(workspace: Workspace, folder: Path | None, trusted_space: str = "") -> SearchRun:
-    """Return the run in a folder, else the workspace's newest.
-
-    Raises:
-        SearchError: If there is none, or it cannot be read.
-    """
-    found = folder or workspace.newest_run()
-    if found is None:
-        raise SearchError(
-            f"There is no search run in workspace {workspace.path} yet. Start one with `mnaslat "
-            "search`."
-        )
-    if not found.exists() and (workspace.runs / found).exists():
-        found = workspace.runs / found  # a run's name, as given to --run
-    return replace(read(found), trusted_space=trusted_space)
 
 
 def unfinished_run(workspace: Workspace, request: Mapping[str, Any]) -> SearchRun | None:

@@ -1,19 +1,15 @@
 """Searches for the most accurate networks at a target latency."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
-import numpy as np
-
 from mnaslat.architecture import Architecture
-from mnaslat.arrays import Floats
 from mnaslat.data.workspace import Workspace
 from mnaslat.errors import ArgumentError, DeviceError, MnaslatError
-from mnaslat.graph import Precision
 from mnaslat.predictors.network_predictor import NetworkPredictor, open_predictor, predictor_file
 from mnaslat.profiling.device import Device, DeviceSettings
 from mnaslat.reports.predictor_page import table_of
@@ -22,18 +18,17 @@ from mnaslat.search.accuracy.sources import accuracy_source
 from mnaslat.search.accuracy.user_function import FunctionAccuracy
 from mnaslat.search.problem import SearchProblem
 from mnaslat.search.run.progress import SearchProgress
-from mnaslat.search.run.records import Validation
 from mnaslat.search.run.run_folder import SearchRun
 from mnaslat.search.run.search import Search
 from mnaslat.space import SearchSpace
 from mnaslat.workflow.calibrate import quick_calibration
 from mnaslat.workflow.devices import measured_in, open_device, reopen_device
-from mnaslat.workflow.measure import measure_networks
 from mnaslat.workflow.predictor_library import find_predictor, newest_predictor
 from mnaslat.workflow.profile import report_other_space
-from mnaslat.workflow.progress import SILENT, Events, WithoutProgress
+from mnaslat.workflow.progress import SILENT, Events
 from mnaslat.workflow.runs import new_run, unfinished_run
 from mnaslat.workflow.search_request import SearchOptions, command_of
+from mnaslat.workflow.validate import DeviceValidator, validation_lines
 
 Accuracy = str | AccuracySource | Callable[[Architecture], float]
 
@@ -313,7 +308,7 @@ def _continued(
     validator = None
     if device is not None:
         precision = run.predictor.configuration.precision
-        validator = _DeviceValidator(workspace, device, precision, events)
+        validator = DeviceValidator(workspace, device, precision, events)
     events.notice(f"Accuracy: {source.description}")
     problem = SearchProblem(
         space=space, accuracy=source, predictor=run.predictor, validator=validator
@@ -339,20 +334,6 @@ def _continued(
                 raise
             result = searching.result("failed")
             return replace(run, result=result, failure=error).with_space(space)
-
-
-def validation_lines(validations: Sequence[Validation]) -> list[str]:
-    """Write for each round what was measured in it, and what was predicted before and after."""
-    by_round: dict[int, list[str]] = {}
-    for row in validations:
-        by_round.setdefault(row.round, []).append(
-            f"{row.measured_ms:.4g} ({row.predicted_ms:.4g}, then {row.predicted_after_ms:.4g})"
-        )
-    return [
-        f"Round {number}: measured (predicted before, then after learning from it), in ms: "
-        + ", ".join(texts)
-        for number, texts in by_round.items()
-    ]
 
 
 def _check_device(predictor: NetworkPredictor, device: Device) -> None:
@@ -392,24 +373,3 @@ class _TrainingShown:
         since, first = self._since = self._since or (now, done)
         seconds_left = (now - since) / max(done - first, 1) * (total - done)
         self._events.progress("Preparing the accuracies", done, total, seconds_left)
-
-
-class _DeviceValidator:
-    """Measures candidates on the device; reads from the workspace what was measured before."""
-
-    def __init__(
-        self, workspace: Workspace, device: Device, precision: Precision, events: Events
-    ) -> None:
-        self._workspace, self._device, self._precision = workspace, device, precision
-        self._events = WithoutProgress(events)
-
-    def measure(self, architectures: Sequence[Architecture], /) -> Floats:
-        """Latencies in milliseconds, shape ``(n,)``."""
-        measured = measure_networks(
-            self._device,
-            architectures,
-            self._workspace,
-            precision=self._precision,
-            events=self._events,
-        )
-        return np.array(measured.latency_ms)

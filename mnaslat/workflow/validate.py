@@ -1,16 +1,22 @@
-"""Measures the best networks of a search on its device."""
+"""Measures the best networks of a search on its device, during the search and after it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from mnaslat.architecture import Architecture
+from mnaslat.arrays import Floats
 from mnaslat.data.workspace import Workspace
 from mnaslat.errors import ArgumentError
+from mnaslat.graph import Precision
 from mnaslat.profiling.device import Device
 from mnaslat.search.run.candidates import Candidate
+from mnaslat.search.run.records import Validation
 from mnaslat.search.run.run_folder import SearchRun
 from mnaslat.workflow.measure import measure_networks
-from mnaslat.workflow.progress import SILENT, Events
+from mnaslat.workflow.progress import SILENT, Events, WithoutProgress
 
 
 @dataclass(frozen=True)
@@ -75,4 +81,39 @@ def validate_run(
     return [
         ValidatedCandidate(each, measured_ms)
         for each, measured_ms in zip(candidates, measured.latency_ms, strict=True)
+    ]
+
+
+class DeviceValidator:
+    """Measures candidates on the device; reads from the workspace what was measured before."""
+
+    def __init__(
+        self, workspace: Workspace, device: Device, precision: Precision, events: Events
+    ) -> None:
+        self._workspace, self._device, self._precision = workspace, device, precision
+        self._events = WithoutProgress(events)
+
+    def measure(self, architectures: Sequence[Architecture], /) -> Floats:
+        """Latencies in milliseconds, shape ``(n,)``."""
+        measured = measure_networks(
+            self._device,
+            architectures,
+            self._workspace,
+            precision=self._precision,
+            events=self._events,
+        )
+        return np.array(measured.latency_ms)
+
+
+def validation_lines(validations: Sequence[Validation]) -> list[str]:
+    """Write for each round what was measured in it, and what was predicted before and after."""
+    by_round: dict[int, list[str]] = {}
+    for row in validations:
+        by_round.setdefault(row.round, []).append(
+            f"{row.measured_ms:.4g} ({row.predicted_ms:.4g}, then {row.predicted_after_ms:.4g})"
+        )
+    return [
+        f"Round {number}: measured (predicted before, then after learning from it), in ms: "
+        + ", ".join(texts)
+        for number, texts in by_round.items()
     ]

@@ -36,11 +36,11 @@ def validate(
     Example: mnaslat validate --top 5
     """
     from mnaslat.workflow.devices import reopen_device
-    from mnaslat.workflow.runs import find_run
+    from mnaslat.workflow.runs import open_run
     from mnaslat.workflow.validate import validate_run
 
     place = open_workspace(workspace)
-    found = find_run(place, run, space)
+    found = open_run(run, place, space=space or None)
     found.candidates()  # a run that cannot be read is refused before a device is looked for
     options = device_options(binary=benchmark_binary, guard=guard)
     with terminal_events() as events:
