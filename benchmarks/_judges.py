@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from mnaslat.architecture import Architecture
 from mnaslat.arrays import Floats, Tokens
 from mnaslat.search.accuracy.pairwise_ridge import PairRidge
-from mnaslat.search.accuracy.source import ChildResult
+from mnaslat.search.accuracy.source import Candidate, CandidateResult
 from mnaslat.search.problem import SearchProblem
 from mnaslat.search.reward import RewardSettings, mnasnet_reward
 from mnaslat.space import SearchSpace, load_space
@@ -286,11 +286,10 @@ class _JudgesAccuracy:
     def description(self) -> str:
         return f"judge {self._judge.name} {self._judge.digest}"
 
-    def evaluate(
-        self, architectures: Sequence[Architecture], /
-    ) -> Iterator[tuple[int, ChildResult]]:
-        for index, accuracy in enumerate(self._judge.accuracy(_tokens(self._judge, architectures))):
-            yield index, ChildResult(accuracy=float(accuracy))
+    def evaluate(self, candidates: Sequence[Candidate], /) -> Iterator[tuple[int, CandidateResult]]:
+        networks = [candidate.architecture for candidate in candidates]
+        for index, accuracy in enumerate(self._judge.accuracy(_tokens(self._judge, networks))):
+            yield index, CandidateResult(accuracy=float(accuracy))
 
 
 class _JudgesLatency:

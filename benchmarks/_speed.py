@@ -10,10 +10,9 @@ import torch
 from _results import Result
 
 import mnaslat
-from mnaslat.architecture import Architecture
 from mnaslat.predictors import load_predictor
 from mnaslat.predictors.pretrained.library import pretrained_path
-from mnaslat.search.accuracy.source import ChildResult
+from mnaslat.search.accuracy.source import Candidate, CandidateResult
 from mnaslat.search.accuracy.table import TableAccuracy
 from mnaslat.search.problem import SearchProblem
 from mnaslat.search.reward import RewardSettings
@@ -21,7 +20,7 @@ from mnaslat.search.run.result import SearchResult
 from mnaslat.search.run.run_store import SearchStore
 from mnaslat.search.run.search import Search
 from mnaslat.search.settings import SearchSettings
-from mnaslat.space import SearchSpace
+from mnaslat.search.tokens import tokens_text
 
 _PHONE = "pixel4-cpu1-fp32"  # of the predictor, which is compiled for the space
 _TARGET_MS = 50.0
@@ -34,18 +33,14 @@ class _MadeUpAccuracy:
     description = "made up: multiply-adds"
     noise = 0.0
 
-    def __init__(self, space: SearchSpace) -> None:
-        self._space = space
+    def __init__(self) -> None:
         self.table: dict[str, float] = {}
 
-    def evaluate(
-        self, architectures: Sequence[Architecture], /
-    ) -> Iterator[tuple[int, ChildResult]]:
-        for index, architecture in enumerate(architectures):
-            accuracy = 1.0 - 1.0 / (2.0 + mnaslat.lower(architecture).madds / 1e8)
-            tokens = ",".join(map(str, self._space.encode(architecture)))
-            self.table[tokens] = accuracy
-            yield index, ChildResult(accuracy=accuracy)
+    def evaluate(self, candidates: Sequence[Candidate], /) -> Iterator[tuple[int, CandidateResult]]:
+        for index, candidate in enumerate(candidates):
+            accuracy = 1.0 - 1.0 / (2.0 + mnaslat.lower(candidate.architecture).madds / 1e8)
+            self.table[tokens_text(candidate.tokens)] = accuracy
+            yield index, CandidateResult(accuracy=accuracy)
 
 
 def speed() -> list[Result]:
@@ -78,7 +73,7 @@ def _twice(settings: SearchSettings) -> tuple[SearchResult, float, bool]:
     """The second run, what it took, and whether it made the same evaluations as the first."""
     space = mnaslat.load_space(settings.space)
     predictor = load_predictor(pretrained_path(_PHONE))
-    made_up = _MadeUpAccuracy(space)
+    made_up = _MadeUpAccuracy()
     with tempfile.TemporaryDirectory() as folder:
         table = Path(folder) / "table.csv"
         for name in ("first", "second"):

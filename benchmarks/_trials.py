@@ -104,7 +104,7 @@ def _run(trial: Trial) -> Trial:
             search.run()
         store = SearchStore(run / "search.sqlite")
         try:
-            rows = [evaluation.tokens.split(",") for evaluation in store.evaluations()]
+            rows = [evaluation.tokens for evaluation in store.evaluations()]
         finally:
             store.close()
     tokens: NDArray[np.int64] = np.array(rows).astype(np.int64)

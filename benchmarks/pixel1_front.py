@@ -28,7 +28,7 @@ from mnaslat.lowering import lower
 from mnaslat.predictors import CostModel
 from mnaslat.search.problem import SearchProblem
 from mnaslat.search.reward import RewardSettings
-from mnaslat.search.run.candidates import Candidate
+from mnaslat.search.run.candidates import EvaluatedCandidate
 from mnaslat.search.run.search import Search
 from mnaslat.search.settings import SearchSettings
 from mnaslat.space import SearchSpace
@@ -46,7 +46,7 @@ _N = 2000
 _COVERAGE = 0.9
 _DRAWING = Path(__file__).resolve().parent / "results" / "pixel1_front.svg"
 
-Front = Sequence[Candidate]
+Front = Sequence[EvaluatedCandidate]
 
 
 def pixel1_front() -> tuple[list[Result], str]:
@@ -102,7 +102,7 @@ def _front(judge: Judge, predictor: CostModel, seed: int) -> Front:
         return search.run().front
 
 
-def _best_within(front: Front, latency_ms: float) -> Candidate:
+def _best_within(front: Front, latency_ms: float) -> EvaluatedCandidate:
     """The most accurate: of a front, the slowest that is fast enough."""
     return [each for each in front if each.latency_ms <= latency_ms][-1]
 
@@ -113,7 +113,7 @@ def _compared(
     name: str,
     row: Tokens,
     reference: Point,
-    found: Sequence[Candidate],
+    found: Sequence[EvaluatedCandidate],
 ) -> list[Result]:
     published_ms = float(predictor.predict([lower(load_network(name))])[0])
     accuracy = [each.accuracy for each in found]
@@ -122,9 +122,7 @@ def _compared(
         f"+-{stdev(accuracy):.2g}; worst {min(accuracy):.4f}; goal: the blocks' own; latencies "
         f"are predicted (the published network: {published_ms:.1f} ms)"
     )
-    by_trees = trees.accuracy(
-        np.array([[int(t) for t in each.tokens.split(",")] for each in found])
-    )
+    by_trees = trees.accuracy(np.array([each.tokens for each in found]))
     gain = by_trees - float(trees.accuracy(row[None])[0])
     return [
         Result(task, "ANB accuracy found", fmean(accuracy), reference.accuracy, "higher", SEEDS,
@@ -135,7 +133,7 @@ def _compared(
 
 
 def _answer(
-    predictor: CostModel, references: Mapping[str, Point], answers: Sequence[Candidate]
+    predictor: CostModel, references: Mapping[str, Point], answers: Sequence[EvaluatedCandidate]
 ) -> Result:
     accuracy = [each.accuracy for each in answers]
     bounds = predictor.predict_interval_ms([each.architecture for each in answers], _COVERAGE)
@@ -151,7 +149,7 @@ def _answer(
 
 
 def _drawn(
-    fronts: Sequence[Front], answers: Sequence[Candidate], references: Mapping[str, Point]
+    fronts: Sequence[Front], answers: Sequence[EvaluatedCandidate], references: Mapping[str, Point]
 ) -> str:
     stairs = []
     for seed, front in zip(SEEDS, fronts, strict=True):

@@ -33,6 +33,7 @@ from mnaslat.predictors import CostModel, save_predictor
 from mnaslat.profiling.host.device import HostDevice
 from mnaslat.search.accuracy.proxy import ProxyAccuracy
 from mnaslat.search.accuracy.rank_correlation import rank_correlation
+from mnaslat.search.accuracy.source import decoded_candidates
 from mnaslat.search.accuracy.sources import accuracy_source
 from mnaslat.search.accuracy.training import TrainingSettings, train
 from mnaslat.search.run.result import RESULT_FILE
@@ -144,7 +145,7 @@ def child_agreement() -> Mapping[str, Any]:
     """Random networks trained as children with two seeds each: deviation and rank correlation."""
     rows = space().sample(N_RANKED, np.random.default_rng(_RANKED_SEED))
     sources = [accuracy_source(CHILD, space(), folder=WORKSPACE, seed=seed) for seed in (0, 1)]
-    agreement = rank_correlation(sources, [space().decode(row) for row in rows])
+    agreement = rank_correlation(sources, decoded_candidates(space(), rows))
     for source in sources:
         assert isinstance(source, ProxyAccuracy)
         source.close()

@@ -12,11 +12,15 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from _results import Result, write_results
 
-from mnaslat.architecture import Architecture
 from mnaslat.data.images.loading import load_images
 from mnaslat.search.accuracy.proxy import ProxyAccuracy, ProxySettings
 from mnaslat.search.accuracy.rank_correlation import Agreement, rank_correlation
-from mnaslat.search.accuracy.source import AccuracySource, ChildResult
+from mnaslat.search.accuracy.source import (
+    AccuracySource,
+    Candidate,
+    CandidateResult,
+    decoded_candidates,
+)
 from mnaslat.search.accuracy.supernet import SupernetAccuracy, SupernetSettings
 from mnaslat.search.accuracy.training import TrainingSettings
 from mnaslat.space import load_space
@@ -36,7 +40,6 @@ def compared(
     """The supernets first, then the children trained alone; and the seconds each source took."""
     space = load_space("mnasnet", width=0.35, resolution=resolution, n_classes=10)
     rows = space.sample(n_networks, np.random.default_rng(20_260))
-    architectures = [space.decode(row) for row in rows]
     images = load_images(IMAGES, resolution)
     sources: list[AccuracySource] = []
     for seed in SEEDS:
@@ -58,7 +61,7 @@ def compared(
     timed = [
         _Timed(source, f"{index + 1} of {len(sources)}") for index, source in enumerate(sources)
     ]
-    agreement = rank_correlation(timed, architectures)
+    agreement = rank_correlation(timed, decoded_candidates(space, rows))
     return agreement, [source.seconds for source in timed]
 
 
@@ -69,11 +72,9 @@ class _Timed:
         self._source, self._name = source, name
         self.description, self.noise, self.seconds = source.description, source.noise, 0.0
 
-    def evaluate(
-        self, architectures: Sequence[Architecture], /
-    ) -> Iterator[tuple[int, ChildResult]]:
+    def evaluate(self, candidates: Sequence[Candidate], /) -> Iterator[tuple[int, CandidateResult]]:
         started = time.perf_counter()
-        for index, result in self._source.evaluate(architectures):
+        for index, result in self._source.evaluate(candidates):
             self.seconds = time.perf_counter() - started
             print(f"source {self._name}: network {index}: {result}", flush=True)
             yield index, result

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from mnaslat.search.accuracy.proxy import ProxySettings as ProxySettings
     from mnaslat.search.accuracy.rank_correlation import rank_correlation as rank_correlation
     from mnaslat.search.accuracy.source import AccuracySource as AccuracySource
-    from mnaslat.search.accuracy.source import ChildResult as ChildResult
+    from mnaslat.search.accuracy.source import CandidateResult as CandidateResult
     from mnaslat.search.accuracy.sources import accuracy_source as accuracy_source
     from mnaslat.search.accuracy.supernet import SupernetAccuracy as SupernetAccuracy
     from mnaslat.search.accuracy.supernet import SupernetSettings as SupernetSettings
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from mnaslat.search.reward import RewardSettings as RewardSettings
     from mnaslat.search.reward import mnasnet_reward as mnasnet_reward
     from mnaslat.search.run.artifacts import load_winner as load_winner
-    from mnaslat.search.run.candidates import Candidate as Candidate
+    from mnaslat.search.run.candidates import EvaluatedCandidate as EvaluatedCandidate
     from mnaslat.search.run.progress import SearchProgress as SearchProgress
     from mnaslat.search.run.result import SearchResult as SearchResult
     from mnaslat.search.run.result import Winner as Winner
     from mnaslat.search.run.search import Search as Search
+    from mnaslat.search.searchers.base import Observations as Observations
     from mnaslat.search.searchers.base import Searcher as Searcher
-    from mnaslat.search.searchers.base import Seen as Seen
     from mnaslat.search.settings import SearchSettings as SearchSettings
 
 _HOMES = {
@@ -40,8 +40,8 @@ _HOMES = {
     "ProxySettings": "accuracy.proxy",
     "ProxyAccuracy": "accuracy.proxy",
     "AccuracySource": "accuracy.source",
-    "Candidate": "run.candidates",
-    "ChildResult": "accuracy.source",
+    "EvaluatedCandidate": "run.candidates",
+    "CandidateResult": "accuracy.source",
     "Predictor": "problem",
     "RewardSettings": "reward",
     "Search": "run.search",
@@ -50,7 +50,7 @@ _HOMES = {
     "SearchResult": "run.result",
     "SearchSettings": "settings",
     "Searcher": "searchers.base",
-    "Seen": "searchers.base",
+    "Observations": "searchers.base",
     "SupernetAccuracy": "accuracy.supernet",
     "SupernetSettings": "accuracy.supernet",
     "Validator": "problem",

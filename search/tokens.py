@@ -1,17 +1,53 @@
-"""Converts rows of tokens to text and back."""
+"""Converts rows of tokens: arrays to keys, keys to text, text to keys.
+
+A row has three forms: part of an array for computing, a `TokenKey` in dictionaries and sets, and
+text in files.
+"""
 
 from collections.abc import Sequence
 
+import numpy as np
 
-def tokens_text(tokens: Sequence[int]) -> str:
-    """Tokens as they are stored."""
+from mnaslat.arrays import Tokens
+
+TokenKey = tuple[int, ...]
+
+
+def token_keys(rows: Tokens) -> list[TokenKey]:
+    """Convert an array of shape ``(n, decisions)`` to ``n`` keys.
+
+    >>> token_keys(np.array([[0, 2], [1, 0]]))
+    [(0, 2), (1, 0)]
+    """
+    return [tuple(row) for row in rows.tolist()]
+
+
+def tokens_text(tokens: Sequence[int] | Tokens) -> str:
+    """Write a row as it is stored.
+
+    >>> tokens_text((0, 2))
+    '0,2'
+    """
     return ",".join(str(int(token)) for token in tokens)
 
 
-def tokens_row(text: str) -> list[int]:
-    """Tokens as they were before they were stored.
+def tokens_row(text: str) -> TokenKey:
+    """Read a row as it is stored.
 
     Raises:
         ValueError: If it is no text of tokens.
+
+    >>> tokens_row("0,2")
+    (0, 2)
     """
-    return [int(token) for token in text.split(",")]
+    return tuple(int(token) for token in text.split(","))
+
+
+def tokens_array(texts: Sequence[str], n_decisions: int) -> Tokens:
+    """Read rows as they are stored into one array of shape ``(n, n_decisions)``.
+
+    Raises:
+        ValueError: If a text is not a row of so many tokens.
+    """
+    rows = [tokens_row(text) for text in texts]
+    return np.array(rows, dtype=np.int64).reshape(len(rows), n_decisions)

@@ -32,7 +32,13 @@ SPINE = (
     "torch_import",
 )
 _PROTOCOLS = ("search.reward", "search.targets", "search.pareto", "search.tokens")
-_SEARCH_DATA = (*_PROTOCOLS, "search.settings", "search.problem", "search.tensor_file")
+_SEARCH_DATA = (
+    *_PROTOCOLS,
+    "search.settings",
+    "search.problem",
+    "search.tensor_file",
+    "search.decoder",
+)
 # A registry names all of a kind; protocols beside it do not know it.
 REGISTRIES = ("search.accuracy.sources", "search.searchers.registry")
 # What a module may import, beside its own row. Names are below ``mnaslat``.
@@ -73,6 +79,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "search.pareto": BASE,
     "search.tokens": BASE,
     "search.tensor_file": BASE,
+    "search.decoder": (*SPINE, "search.tokens"),
     "search.settings": (*SPINE, *_PROTOCOLS, "search.controllers.presets"),
     "search.problem": (*SPINE, *_PROTOCOLS, "data", "predictors", "search.accuracy.source"),
     "search.accuracy": (*SPINE, *_SEARCH_DATA, "data", "predictors"),

@@ -23,7 +23,7 @@ def print_result(folder: Path, result: "SearchResult", measured_shares: Sequence
         measured_shares: For each winner the fraction of its prediction that rests on layers that
             were measured.
     """
-    shown = ""
+    shown: tuple[int, ...] = ()
     for winner, share in zip(result.winners, measured_shares, strict=True):
         _print_verdict(winner, same=winner.candidate.tokens == shown)
         if winner.candidate.tokens != shown:

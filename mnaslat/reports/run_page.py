@@ -21,11 +21,12 @@ from mnaslat.reports.predictor_page import (
     table_section,
     table_warnings,
 )
-from mnaslat.search.run.candidates import Candidate, front_of
+from mnaslat.search.run.candidates import EvaluatedCandidate, front_of
 from mnaslat.search.run.records import RoundRecord, Validation, validation_errors
 from mnaslat.search.run.result import Winner as FoundWinner
 from mnaslat.search.run.run_folder import SearchRun
 from mnaslat.search.run.summary import winners_of
+from mnaslat.search.tokens import TokenKey, tokens_text
 from mnaslat.units import format_ms
 
 _MAX_POINTS = 3000  # of the chart; a search may have evaluated many more
@@ -122,9 +123,9 @@ def _validation_point(validation: Validation, *, before: bool) -> LatencyPoint:
     )
 
 
-def _front(candidates: list[Candidate], winners: Sequence[FoundWinner]) -> Front:
+def _front(candidates: list[EvaluatedCandidate], winners: Sequence[FoundWinner]) -> Front:
     front = {each.tokens for each in front_of(candidates)}
-    answers: dict[str, list[str]] = {}
+    answers: dict[TokenKey, list[str]] = {}
     for winner in winners:
         answers.setdefault(winner.candidate.tokens, []).append(format_ms(winner.target_ms))
     # Front, answers and what was measured are always drawn; of the others the best by reward.
@@ -139,7 +140,7 @@ def _front(candidates: list[Candidate], winners: Sequence[FoundWinner]) -> Front
     return Front(
         points=tuple(
             FrontPoint(
-                label=_label(each.tokens, answers.get(each.tokens, [])),
+                label=_label(tokens_text(each.tokens), answers.get(each.tokens, [])),
                 accuracy=each.expected_accuracy,
                 latency_ms=each.latency_ms,
                 measured=each.measured_ms is not None,

@@ -12,9 +12,10 @@ from mnaslat.data.workspace import Workspace
 from mnaslat.errors import ArgumentError
 from mnaslat.graph import Precision
 from mnaslat.profiling.device import Device
-from mnaslat.search.run.candidates import Candidate
+from mnaslat.search.run.candidates import EvaluatedCandidate
 from mnaslat.search.run.records import Validation
 from mnaslat.search.run.run_folder import SearchRun
+from mnaslat.search.tokens import tokens_text
 from mnaslat.workflow.measure import measure_networks
 from mnaslat.workflow.progress import SILENT, Events, WithoutProgress
 
@@ -23,7 +24,7 @@ from mnaslat.workflow.progress import SILENT, Events, WithoutProgress
 class ValidatedCandidate:
     """A network of a search with its measured latency in milliseconds."""
 
-    candidate: Candidate
+    candidate: EvaluatedCandidate
     measured_ms: float
 
     @property
@@ -34,7 +35,7 @@ class ValidatedCandidate:
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return {
-            "tokens": self.candidate.tokens,
+            "tokens": tokens_text(self.candidate.tokens),
             "accuracy": self.candidate.accuracy,
             "predicted_ms": self.candidate.predicted_ms,
             "measured_ms": self.measured_ms,

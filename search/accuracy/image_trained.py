@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from mnaslat.data.images.loading import load_images
 from mnaslat.errors import SearchError
-from mnaslat.search.accuracy.child_size import SMALL_RESOLUTION
+from mnaslat.search.accuracy.candidate_size import SMALL_RESOLUTION
 from mnaslat.search.accuracy.proxy import ProxyAccuracy, ProxySettings
 from mnaslat.search.accuracy.supernet import SupernetAccuracy, SupernetSettings
 from mnaslat.search.accuracy.training import TrainingSettings

@@ -23,8 +23,8 @@ import numpy as np
 from mnaslat.architecture import Architecture
 from mnaslat.data.images.loading import load_images
 from mnaslat.errors import ImageSetError, SearchError
-from mnaslat.search.accuracy.child_size import child_size
-from mnaslat.search.accuracy.source import ChildResult
+from mnaslat.search.accuracy.candidate_size import candidate_size
+from mnaslat.search.accuracy.source import Candidate, CandidateResult
 from mnaslat.search.accuracy.training import TrainingSettings
 
 _WORKER_BYTES = 1 << 30  # memory that a worker may need
@@ -50,7 +50,7 @@ class ProxySettings:
 
     def for_networks_of(self, resolution: int) -> "ProxySettings":
         """With size and width settled for networks of this resolution."""
-        chosen, width = child_size(resolution, self.resolution, self.width)
+        chosen, width = candidate_size(resolution, self.resolution, self.width)
         return replace(self, resolution=chosen, width=width)
 
 
@@ -95,9 +95,7 @@ class ProxyAccuracy:
         """NaN, unknown: it differs between networks, and `measure_noise` trains one to find out."""
         return math.nan
 
-    def evaluate(
-        self, architectures: Sequence[Architecture], /
-    ) -> Iterator[tuple[int, ChildResult]]:
+    def evaluate(self, candidates: Sequence[Candidate], /) -> Iterator[tuple[int, CandidateResult]]:
         """Train each network; yields an index and its result as soon as one is trained.
 
         Raises:
@@ -105,7 +103,8 @@ class ProxyAccuracy:
             ImageSetError: If an image cannot be read.
         """
         base = self._settings.training.seed
-        seeds = [child_seed(each, base) for each in architectures]
+        architectures = [candidate.architecture for candidate in candidates]
+        seeds = [candidate_seed(each, base) for each in architectures]
         return self._trained(architectures, seeds)
 
     def measure_noise(self, architecture: Architecture, n_seeds: int = 5) -> float:
@@ -118,7 +117,7 @@ class ProxyAccuracy:
         if n_seeds < 2:
             raise ValueError(f"n_seeds must be at least 2 to give a deviation, got {n_seeds}.")
         base = self._settings.training.seed
-        seeds = [child_seed(architecture, base + number) for number in range(n_seeds)]
+        seeds = [candidate_seed(architecture, base + number) for number in range(n_seeds)]
         results = [result for _, result in self._trained([architecture] * n_seeds, seeds)]
         failures = [result.failure for result in results if result.accuracy is None]
         if failures:
@@ -132,7 +131,7 @@ class ProxyAccuracy:
 
     def _trained(
         self, architectures: Sequence[Architecture], seeds: Sequence[int]
-    ) -> Iterator[tuple[int, ChildResult]]:
+    ) -> Iterator[tuple[int, CandidateResult]]:
         waiting = list(range(len(architectures)))[::-1]
         busy: dict[_Worker, int] = {}
         try:
@@ -140,13 +139,13 @@ class ProxyAccuracy:
                 for worker in self._idle(busy, len(waiting)):
                     index = waiting.pop()
                     busy[worker] = index
-                    worker.ask(self._child(architectures[index]), seeds[index])
+                    worker.ask(self._as_trained(architectures[index]), seeds[index])
                 for worker in _ready(busy):
                     index = busy.pop(worker)
                     result = worker.result()
                     if result is None:
                         self._crew.remove(worker)
-                        result = ChildResult(accuracy=None, failure=worker.last_words())
+                        result = CandidateResult(accuracy=None, failure=worker.last_words())
                         worker.end()
                     yield index, result
         except BaseException:  # Ctrl-C and a reader that stops early too: nothing may train on
@@ -161,12 +160,12 @@ class ProxyAccuracy:
             worker.wait_until_ready(self._digest)
         return [worker for worker in self._crew if worker not in busy][:n_wanted]
 
-    def _child(self, architecture: Architecture) -> Architecture:
+    def _as_trained(self, architecture: Architecture) -> Architecture:
         assert self._settings.width is not None
         return architecture.scaled(self._settings.width)
 
 
-def child_seed(architecture: Architecture, seed: int) -> int:
+def candidate_seed(architecture: Architecture, seed: int) -> int:
     """The seed that a child is trained from: its own, whatever else is trained."""
     text = json.dumps([architecture.to_json(), seed], sort_keys=True)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
@@ -232,10 +231,10 @@ class _Worker:
         except OSError:
             pass
 
-    def result(self) -> ChildResult | None:
+    def result(self) -> CandidateResult | None:
         """What was asked for; None if the process died of it."""
         answer = self._read()
-        return None if answer is None else ChildResult(**answer)
+        return None if answer is None else CandidateResult(**answer)
 
     def last_words(self) -> str:
         """Why the process ended, on one line."""

@@ -63,9 +63,9 @@ def _result(
     started = time.perf_counter()
     accuracy, failure = None, ""
     try:
-        child = Architecture.from_json(request["architecture"])
+        candidate = Architecture.from_json(request["architecture"])
         accuracy = train(
-            child, images, replace(training, seed=request["seed"]), device=device
+            candidate, images, replace(training, seed=request["seed"]), device=device
         ).accuracy
     except ImageSetError:
         raise

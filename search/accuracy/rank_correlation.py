@@ -1,4 +1,4 @@
-"""How far sources of accuracy agree on which networks are better."""
+"""Compares how accuracy sources rank the same networks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,10 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import spearmanr
 
-from mnaslat.architecture import Architecture
 from mnaslat.arrays import Floats
 from mnaslat.errors import SearchError
-from mnaslat.search.accuracy.source import AccuracySource
+from mnaslat.search.accuracy.source import AccuracySource, Candidate
 
 _MIN_NETWORKS = 4  # below that a correlation means nothing
 
@@ -32,19 +31,19 @@ class Agreement:
 
 
 def rank_correlation(
-    sources: Sequence[AccuracySource], architectures: Sequence[Architecture]
+    sources: Sequence[AccuracySource], candidates: Sequence[Candidate]
 ) -> Agreement:
-    """Ask several sources about the same networks.
+    """Evaluate the same candidates with several sources and compare the rankings.
 
-    What a cheap source is worth is its correlation with an exact one beside the correlation between
-    two seeds of the exact one: no source can agree with it better than it does with itself.
+    Compare the correlation of a cheap source and an exact one with that between two seeds of the
+    exact one: no source can agree with it better than it does with itself.
 
     Raises:
         SearchError: If fewer than four networks have an accuracy from every source.
     """
-    accuracy = np.full((len(sources), len(architectures)), np.nan)
+    accuracy = np.full((len(sources), len(candidates)), np.nan)
     for row, source in zip(accuracy, sources, strict=True):
-        for index, result in source.evaluate(architectures):
+        for index, result in source.evaluate(candidates):
             if result.accuracy is not None:
                 row[index] = result.accuracy
     accuracy = accuracy[:, ~np.isnan(accuracy).any(0)]

@@ -13,15 +13,15 @@ from mnaslat.network import OpWeights, torch_weight_shape
 # Place, name of the layer's first op, name of the op, its kind. The first op tells the families
 # apart: a depthwise convolution of a layer's input has nothing to share with one of an expanded
 # input. Kernels are no part of it: a 3x3 kernel is the centre of the 5x5 one.
-BankKey = tuple[str, str, str, str]
+WeightKey = tuple[str, str, str, str]
 
 _NOISE = 0.05  # share of random weights in the initial banks
 _SHIFT = 1.0  # of batch norm at the start: most values then pass the next ReLU unchanged
 
 
-def bank_shapes(graphs: Iterable[Graph]) -> dict[BankKey, tuple[tuple[int, ...], bool]]:
+def shared_shapes(graphs: Iterable[Graph]) -> dict[WeightKey, tuple[tuple[int, ...], bool]]:
     """The smallest banks that hold the weights of every graph: shape, and whether batch norm."""
-    shapes: dict[BankKey, tuple[tuple[int, ...], bool]] = {}
+    shapes: dict[WeightKey, tuple[tuple[int, ...], bool]] = {}
     for graph in graphs:
         for key, shaped in _keyed_ops(graph):
             if not shaped.weight_shape:
@@ -33,23 +33,23 @@ def bank_shapes(graphs: Iterable[Graph]) -> dict[BankKey, tuple[tuple[int, ...],
     return shapes
 
 
-def _keyed_ops(graph: Graph) -> Iterator[tuple[BankKey, ShapedOp]]:
+def _keyed_ops(graph: Graph) -> Iterator[tuple[WeightKey, ShapedOp]]:
     for place, layer in zip(graph.places, graph.layers, strict=True):
         for number, shaped in enumerate(layer.shaped_ops):
             op = shaped.op
             yield (place, layer.ops[0].name, op.name or str(number), op.kind), shaped
 
 
-class WeightBanks(nn.Module):
+class SupernetWeights(nn.Module):
     """Weights wide enough for every child; a child uses leading channels and kernels' centres.
 
     Args:
-        shapes: Of ``bank_shapes``.
+        shapes: Of ``shared_shapes``.
         seed: Of the initial weights.
     """
 
     def __init__(
-        self, shapes: Mapping[BankKey, tuple[tuple[int, ...], bool]], *, seed: int
+        self, shapes: Mapping[WeightKey, tuple[tuple[int, ...], bool]], *, seed: int
     ) -> None:
         super().__init__()
         listed = repr(sorted(shapes.items()))
@@ -125,5 +125,5 @@ def _near_identity(noise: Tensor, depthwise: bool) -> Tensor:
     return weight
 
 
-def _name(key: BankKey) -> str:
+def _name(key: WeightKey) -> str:
     return "/".join(map(str, key)).replace(".", "_")  # torch allows no dot in a parameter's name

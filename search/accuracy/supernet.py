@@ -29,9 +29,9 @@ from mnaslat.errors import SearchError
 from mnaslat.graph import Graph
 from mnaslat.lowering import lower
 from mnaslat.network import run_graph
-from mnaslat.search.accuracy.child_size import child_size
-from mnaslat.search.accuracy.shared_weights import WeightBanks, bank_shapes
-from mnaslat.search.accuracy.source import ChildResult
+from mnaslat.search.accuracy.candidate_size import candidate_size
+from mnaslat.search.accuracy.shared_weights import SupernetWeights, shared_shapes
+from mnaslat.search.accuracy.source import Candidate, CandidateResult
 from mnaslat.search.tensor_file import load_checkpoint, save_checkpoint
 from mnaslat.space import SearchSpace
 
@@ -75,7 +75,7 @@ class SupernetSettings:
 
     def for_networks_of(self, resolution: int) -> "SupernetSettings":
         """With size and width settled for networks of this resolution."""
-        chosen, width = child_size(resolution, self.resolution, self.width)
+        chosen, width = candidate_size(resolution, self.resolution, self.width)
         return replace(self, resolution=chosen, width=width)
 
 
@@ -113,13 +113,13 @@ class SupernetAccuracy:
             )
         self._space, self._images, self._settings = space, images, settings
         self._progress = progress
-        shapes = bank_shapes(
-            lower(self._child(architecture))
+        shapes = shared_shapes(
+            lower(self._as_trained(architecture))
             for _, architectures in space.part_architectures()
             for architecture in architectures
         )
-        self._banks = WeightBanks(shapes, seed=settings.seed)
-        self._optimizer = torch.optim.Adam(self._banks.parameters(), lr=settings.learning_rate)
+        self._shared = SupernetWeights(shapes, seed=settings.seed)
+        self._optimizer = torch.optim.Adam(self._shared.parameters(), lr=settings.learning_rate)
         self._n_steps_done = 0
         self._extremes = [self._graph(row) for row in _largest_and_smallest(space)]
         self._checkpoint = None
@@ -135,7 +135,7 @@ class SupernetAccuracy:
         settings = " ".join(f"{name}={value}" for name, value in asdict(self._settings).items())
         return (
             f"supernet on {self._images.name} {self._images.digest}, space {self._space.name} with "
-            f"banks {self._banks.digest}: {settings}"
+            f"banks {self._shared.digest}: {settings}"
         )
 
     def train(self) -> None:
@@ -150,17 +150,15 @@ class SupernetAccuracy:
             if self._progress is not None:
                 self._progress(self._n_steps_done, settings.n_steps)
 
-    def evaluate(
-        self, architectures: Sequence[Architecture], /
-    ) -> Iterator[tuple[int, ChildResult]]:
+    def evaluate(self, candidates: Sequence[Candidate], /) -> Iterator[tuple[int, CandidateResult]]:
         """Accuracies on the validation images, one network after the other."""
         self.train()
-        for index, architecture in enumerate(architectures):
+        for index, candidate in enumerate(candidates):
             started = time.perf_counter()
-            accuracy = self.accuracy(architecture)
-            yield index, ChildResult(accuracy=accuracy, cost_s=time.perf_counter() - started)
+            accuracy = self.accuracy(candidate.architecture)
+            yield index, CandidateResult(accuracy=accuracy, cost_s=time.perf_counter() - started)
 
-    def _child(self, architecture: Architecture) -> Architecture:
+    def _as_trained(self, architecture: Architecture) -> Architecture:
         assert self._settings.width is not None
         return replace(
             architecture,
@@ -170,13 +168,13 @@ class SupernetAccuracy:
         ).scaled(self._settings.width)
 
     def _graph(self, row: Tokens) -> Graph:
-        return lower(self._child(self._space.decode(row)))
+        return lower(self._as_trained(self._space.decode(row)))
 
     def _step(self) -> None:
         settings = self._settings
         # Every step draws from a generator of its own: a resumed training needs no saved state.
         rng = np.random.default_rng([settings.seed, 0, self._n_steps_done])
-        children = [self._graph(row) for row in self._space.sample(settings.n_random, rng)]
+        sampled = [self._graph(row) for row in self._space.sample(settings.n_random, rng)]
         part = self._images.train
         batch_size = min(settings.batch_size, len(part))
         chosen = rng.choice(len(part), batch_size, replace=False)
@@ -185,8 +183,8 @@ class SupernetAccuracy:
             group["lr"] = settings.learning_rate * _rate(self._n_steps_done / settings.n_steps)
         self._optimizer.zero_grad()  # banks that no child of this step uses keep no gradient
         taught = None
-        for graph in (*self._extremes, *children):
-            logits = run_graph(graph, x, self._banks.weights(graph), training=True)
+        for graph in (*self._extremes, *sampled):
+            logits = run_graph(graph, x, self._shared.weights(graph), training=True)
             loss = F.cross_entropy(logits, labels)
             if taught is None:  # the largest child
                 taught = logits.detach().softmax(1)
@@ -199,8 +197,8 @@ class SupernetAccuracy:
     @torch.no_grad()
     def accuracy(self, architecture: Architecture) -> float:
         """One network's accuracy with the weights as they are."""
-        graph = lower(self._child(architecture))
-        weights = self._banks.weights(graph)[:-1]
+        graph = lower(self._as_trained(architecture))
+        weights = self._shared.weights(graph)[:-1]
         graph = _without_classifier(graph)
         known_part = self._images.train.first(self._settings.n_calibration)
         part = self._images.validation.first(self._settings.n_validation)
@@ -221,7 +219,7 @@ class SupernetAccuracy:
             "format": _FORMAT,
             "description": self.description,
             "n_steps_done": self._n_steps_done,
-            "banks": self._banks.state_dict(),
+            "banks": self._shared.state_dict(),
             "optimizer": self._optimizer.state_dict(),
         }
         save_checkpoint(self._checkpoint, state)
@@ -233,7 +231,7 @@ class SupernetAccuracy:
                 f"{path} holds a supernet of other settings ({state.get('description')}). Delete "
                 "it, or use the settings it was made with."
             )
-        self._banks.load_state_dict(state["banks"])
+        self._shared.load_state_dict(state["banks"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._n_steps_done = int(state["n_steps_done"])
 

@@ -1,4 +1,4 @@
-"""Accuracies that stand in a CSV file."""
+"""Reads accuracies from a CSV file."""
 
 import csv
 import hashlib
@@ -10,13 +10,13 @@ import numpy as np
 from mnaslat.architecture import Architecture
 from mnaslat.arrays import Floats, Tokens
 from mnaslat.errors import SearchError
-from mnaslat.search.accuracy.source import ChildResult, checked_accuracy
-from mnaslat.search.tokens import tokens_row
+from mnaslat.search.accuracy.source import Candidate, CandidateResult, checked_accuracy
+from mnaslat.search.tokens import TokenKey, tokens_row, tokens_text
 from mnaslat.space import Choice, Decision, SearchSpace
 
 
 class AccuracyTable:
-    """What a CSV file says about networks of a space.
+    """Accuracies of networks of a space, read from a CSV file.
 
     The column ``accuracy`` holds fractions in [0, 1]. Which network a row is about stands either in
     the column ``tokens``: comma-separated whole numbers, quoted (``"0,1,3"``), one per decision of
@@ -54,6 +54,7 @@ class AccuracyTable:
 
     def rows(self) -> tuple[Tokens, Floats]:
         """Tokens, shape ``(n, decisions)``, and accuracies, shape ``(n,)``."""
+        # Not the rows of the file: other tokens can stand for the same network.
         tokens = np.array([self._space.encode(architecture) for architecture in self.accuracy])
         return tokens, np.array(list(self.accuracy.values()))
 
@@ -81,31 +82,29 @@ class AccuracyTable:
         # csv files what has no column under None.
         if None in row:
             raise SearchError(f'{where} is too long. Quote the tokens, as in "0,1,3".')
-        text, architecture = (self._from_tokens if self._by_tokens else self._from_choices)(
-            where, row
-        )
+        tokens = (self._given_tokens if self._by_tokens else self._chosen_tokens)(where, row)
+        try:
+            architecture = self._space.decode(tokens)
+        except ValueError as error:
+            raise SearchError(f"{where}: tokens {row.get('tokens')!r}: {error}") from None
         # Other tokens can stand for the same network where a small width makes choices equal.
         if architecture in self.accuracy:
+            text = tokens_text(tokens)
             raise SearchError(f"{where}: the network {text} is in the file twice. Keep one row.")
         self.accuracy[architecture] = checked_accuracy(accuracy, f"{where}: accuracy")
 
-    def _from_tokens(
-        self, where: str, row: Mapping[str | None, str | None]
-    ) -> tuple[str, Architecture]:
+    def _given_tokens(self, where: str, row: Mapping[str | None, str | None]) -> TokenKey:
         text = row.get("tokens") or ""
         try:
-            return text, self._space.decode(tokens_row(text))
+            return tokens_row(text)
         except ValueError as error:
             raise SearchError(f"{where}: tokens {text!r}: {error}") from None
 
-    def _from_choices(
-        self, where: str, row: Mapping[str | None, str | None]
-    ) -> tuple[str, Architecture]:
-        tokens = [
+    def _chosen_tokens(self, where: str, row: Mapping[str | None, str | None]) -> TokenKey:
+        return tuple(
             _token(decision, row.get(decision.name) or "", where)
             for decision in self._space.decisions
-        ]
-        return ",".join(map(str, tokens)), self._space.decode(tokens)
+        )
 
 
 def _token(decision: Decision, cell: str, where: str) -> int:
@@ -143,20 +142,18 @@ class TableAccuracy:
         """The file's name and content hash."""
         return f"table {self._table.name}"
 
-    def evaluate(
-        self, architectures: Sequence[Architecture], /
-    ) -> Iterator[tuple[int, ChildResult]]:
+    def evaluate(self, candidates: Sequence[Candidate], /) -> Iterator[tuple[int, CandidateResult]]:
         """Look each network up."""
-        for index, architecture in enumerate(architectures):
-            accuracy = self._table.accuracy.get(architecture)
+        for index, candidate in enumerate(candidates):
+            accuracy = self._table.accuracy.get(candidate.architecture)
             failure = "" if accuracy is not None else self._missing
-            yield index, ChildResult(accuracy=accuracy, failure=failure)
+            yield index, CandidateResult(accuracy=accuracy, failure=failure)
 
     @property
     def _missing(self) -> str:
-        """The same for all of them: it is told once, with how many there were."""
+        """The same text for all: a search counts equal reasons and reports each once."""
         path = self._table.path
         return (
-            f"{path} has no row for it; add the row, or let a model of the table answer: "
+            f"{path} has no row for it; add the row, or let a model of the table predict it: "
             f"table-surrogate:{path}"
         )

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mnaslat.architecture import Architecture
 from mnaslat.arrays import Floats, Ints, Tokens
 from mnaslat.errors import SearchError
 from mnaslat.search.accuracy.pairwise_ridge import PairRidge, n_pair_features
-from mnaslat.search.accuracy.source import ChildResult
+from mnaslat.search.accuracy.source import Candidate, CandidateResult
 from mnaslat.search.accuracy.table import AccuracyTable
 from mnaslat.space import SearchSpace
 
@@ -97,15 +96,15 @@ class TableSurrogateAccuracy:
         """The held-out root mean squared error: how far a table's accuracy is from the model."""
         return self.held_out.rmse
 
-    def evaluate(
-        self, architectures: Sequence[Architecture], /
-    ) -> Iterator[tuple[int, ChildResult]]:
+    def evaluate(self, candidates: Sequence[Candidate], /) -> Iterator[tuple[int, CandidateResult]]:
         """Ask the model; its answers are clipped to [0, 1]."""
-        if not architectures:
+        if not candidates:
             return
-        tokens = np.array([self._space.encode(architecture) for architecture in architectures])
+        # The row that a network is read back as, whose tokens the model was fitted to: other rows
+        # can stand for the same network.
+        tokens = np.array([self._space.encode(candidate.architecture) for candidate in candidates])
         for index, accuracy in enumerate(np.clip(self._predict(tokens), 0.0, 1.0)):
-            yield index, ChildResult(accuracy=float(accuracy))
+            yield index, CandidateResult(accuracy=float(accuracy))
 
 
 def _best_model(

@@ -6,7 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 
 from mnaslat.architecture import Architecture
 from mnaslat.errors import SearchError
-from mnaslat.search.accuracy.source import REASON_LENGTH, ChildResult, checked_accuracy, number
+from mnaslat.search.accuracy.source import (
+    REASON_LENGTH,
+    Candidate,
+    CandidateResult,
+    checked_accuracy,
+    number,
+)
 from mnaslat.user_code import load_user_code
 
 
@@ -42,19 +48,17 @@ class FunctionAccuracy:
         """What the function says of itself; 0 if it says nothing."""
         return self._noise
 
-    def evaluate(
-        self, architectures: Sequence[Architecture], /
-    ) -> Iterator[tuple[int, ChildResult]]:
+    def evaluate(self, candidates: Sequence[Candidate], /) -> Iterator[tuple[int, CandidateResult]]:
         """What the function returns for each network, one after the other.
 
         Raises:
             SearchError: If it returns something that is not a fraction in [0, 1].
         """
-        for index, architecture in enumerate(architectures):
+        for index, candidate in enumerate(candidates):
             started_s = time.monotonic()
-            accuracy, failure = self._call(architecture)
+            accuracy, failure = self._call(candidate.architecture)
             cost_s = time.monotonic() - started_s
-            yield index, ChildResult(accuracy=accuracy, cost_s=cost_s, failure=failure)
+            yield index, CandidateResult(accuracy=accuracy, cost_s=cost_s, failure=failure)
 
     def _call(self, architecture: Architecture) -> tuple[float | None, str]:
         try:

@@ -160,7 +160,9 @@ def clipped_loss(ratio: Tensor, advantages: Tensor, weights: Tensor, clip: float
     return -(weights * torch.minimum(ratio * advantages, clipped * advantages)).mean()
 
 
-def steered(bonus: float, entropy_share: float, share_done: float, settings: PPOSettings) -> float:
+def scheduled_entropy_bonus(
+    bonus: float, entropy_share: float, share_done: float, settings: PPOSettings
+) -> float:
     """The entropy bonus of the next update.
 
     Args:

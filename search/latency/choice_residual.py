@@ -22,7 +22,7 @@ _SPREADS = (0.0, 0.02, 0.04, 0.08, 0.16, 0.32)
 _NOISES = (0.01, 0.02, 0.04, 0.08)
 
 
-class Residual:
+class ChoiceResidual:
     """A factor for every network of a space, from networks measured.
 
     Args:

@@ -1,4 +1,4 @@
-"""The latency of rows of tokens by one predictor: its best guess, or the upper end."""
+"""Predicts the latencies of rows of tokens: the predictions, or the upper ends of intervals."""
 
 from collections.abc import Callable
 from functools import cached_property
@@ -7,50 +7,51 @@ import numpy as np
 
 from mnaslat.arrays import Floats, Tokens
 from mnaslat.errors import SearchError
-from mnaslat.search.latency.choice_residual import Residual
+from mnaslat.search.decoder import Decoder
+from mnaslat.search.latency.choice_residual import ChoiceResidual
 from mnaslat.search.problem import CompilingPredictor, IntervalPredictor, Predictor
 from mnaslat.search.settings import LatencyKind
-from mnaslat.search.tokens import tokens_text
+from mnaslat.search.tokens import TokenKey, token_keys, tokens_text
 from mnaslat.space import SearchSpace
 
 COVERAGE = 0.9  # of the intervals
-_N_PROBES = 6  # networks that tell whether all intervals have the same relative width
+_N_PROBES = 6  # networks that show whether all intervals have the same relative width
 
 
 class Latencies:
-    """One predictor asked for rows of tokens, compiled where it can be.
+    """Predicts the latencies of rows of tokens, with the compiled predictor where there is one.
 
-    Compiled from the first question on: the way must not depend on how many networks a process asks
-    for, or a run that was interrupted would differ from an undisturbed one in the last digit.
+    Compiled from the first prediction on: were it to depend on how many networks a process asks
+    for, a resumed run would differ from an undisturbed one in the last digit.
 
     Args:
         predictor: To be asked.
-        space: Of the tokens.
+        space: Of the tokens, or the decoder of a run.
         kind: What ``reward_ms`` is: the prediction, or the upper end of its interval.
-        residual: What measured networks say that all of the predictor's figures are to be
-            multiplied with.
+        residual: Corrects the predictor's remaining error.
     """
 
     def __init__(
         self,
         predictor: Predictor,
-        space: SearchSpace,
+        space: SearchSpace | Decoder,
         kind: LatencyKind = "point",
-        residual: Residual | None = None,
+        residual: ChoiceResidual | None = None,
     ) -> None:
-        self._predictor, self._space, self._kind = predictor, space, kind
+        self._decoder = space if isinstance(space, Decoder) else Decoder(space)
+        self._predictor, self._space, self._kind = predictor, self._decoder.space, kind
         self._residual = residual
-        self._upper_ms: dict[bytes, float] = {}
+        self._upper_ms: dict[TokenKey, float] = {}
 
     @property
     def what(self) -> str:
-        """What ``reward_ms`` is, in words."""
+        """Names what ``reward_ms`` is."""
         if self._kind == "point":
             return "the predictor"
         return f"the upper end of the predictor's {COVERAGE:.0%} interval"
 
     def predicted_ms(self, tokens: Tokens) -> Floats:
-        """The predictor's best guess for rows of shape ``(n, decisions)``, shape ``(n,)``.
+        """Predict the latency of rows of shape ``(n, decisions)``, shape ``(n,)``.
 
         Raises:
             SearchError: If a prediction is not a positive number.
@@ -58,16 +59,16 @@ class Latencies:
         if len(tokens) == 0:
             return np.empty(0)
         if self._compiled is None:
-            latency_ms = self._predictor.predict_ms([self._space.decode(row) for row in tokens])
+            latency_ms = self._predictor.predict_ms(self._decoder.passing(tokens))
         else:
             latency_ms = self._compiled(tokens)
         checked = checked_ms(latency_ms, tokens, "predicted")
         return checked if self._residual is None else checked * self._residual.factor(tokens)
 
     def reward_ms(self, tokens: Tokens) -> Floats:
-        """What the reward is given, shape ``(n,)``.
+        """Predict the latency that the reward is given, shape ``(n,)``.
 
-        The upper ends are asked for one by one, and remembered, unless all intervals have the same
+        The upper ends are predicted one by one, and remembered, unless all intervals have the same
         relative width.
 
         Raises:
@@ -78,7 +79,7 @@ class Latencies:
             return predicted_ms
         if self._upper_factor is not None:
             return predicted_ms * self._upper_factor
-        keys = [row.tobytes() for row in tokens]
+        keys = token_keys(tokens)
         new = {key: row for key, row in zip(keys, tokens, strict=True) if key not in self._upper_ms}
         if new:
             _, upper_ms = self._interval_ms(np.stack(list(new.values())))
@@ -86,7 +87,7 @@ class Latencies:
         return np.array([self._upper_ms[key] for key in keys])
 
     def relative_width(self, tokens: Tokens) -> Floats | None:
-        """Width of each interval over its prediction, shape ``(n,)``.
+        """Divide the width of each interval by its prediction, shape ``(n,)``.
 
         None where it says nothing about one network against another: the predictor has no
         intervals, or all have the same relative width.
@@ -124,7 +125,7 @@ class Latencies:
 
     def _interval_ms(self, tokens: Tokens) -> tuple[Floats, Floats]:
         assert isinstance(self._predictor, IntervalPredictor)
-        architectures = [self._space.decode(row) for row in tokens]
+        architectures = self._decoder.passing(tokens)
         try:
             low_ms, high_ms = self._predictor.predict_interval_ms(architectures, COVERAGE)
         except ValueError as error:  # never calibrated
@@ -140,7 +141,7 @@ class Latencies:
 
 
 def checked_ms(latency_ms: object, tokens: Tokens, how: str) -> Floats:
-    """Latencies as an array of shape ``(len(tokens),)``.
+    """Check latencies; returns an array of shape ``(len(tokens),)``.
 
     Raises:
         SearchError: If there are not as many, or one is not positive and finite.

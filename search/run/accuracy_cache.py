@@ -1,4 +1,4 @@
-"""The accuracies of a run: each asked for once, and on the disk as soon as it is known."""
+"""Evaluates each network of a run once, and writes each result to the disk as it comes."""
 
 import contextlib
 import math
@@ -9,123 +9,125 @@ from typing import NoReturn
 
 from mnaslat.architecture import Architecture
 from mnaslat.errors import SearchError
-from mnaslat.search.accuracy.source import AccuracySource, ChildResult, checked_accuracy
+from mnaslat.search.accuracy.source import (
+    AccuracySource,
+    Candidate,
+    CandidateResult,
+    checked_accuracy,
+)
+from mnaslat.search.decoder import Decoder
 from mnaslat.search.run.run_store import SearchStore
+from mnaslat.search.tokens import TokenKey, tokens_text
 
-# Answers are committed once asking for them again would cost more than this, which is about what a
+# Results are committed once evaluating them again would cost more than this, which is about what a
 # commit costs: a table's come by the thousand a second.
 _AT_RISK_S = 0.005
 
 
-class Answers:
-    """What the accuracy source has answered, in a run's store.
+class AccuracyCache:
+    """Evaluates networks with an accuracy source and keeps the results in a run's store.
 
     Args:
-        source: To be asked.
+        source: Evaluates what is not known.
         store: Of the run.
-        architecture: The network of a row of tokens.
+        decoder: Of the run.
     """
 
-    def __init__(
-        self,
-        source: AccuracySource,
-        store: SearchStore,
-        architecture: Callable[[str], Architecture],
-    ) -> None:
-        self._source, self._store, self._architecture = source, store, architecture
-        self._known = store.children()
+    def __init__(self, source: AccuracySource, store: SearchStore, decoder: Decoder) -> None:
+        self._source, self._store, self._network = source, store, decoder.network
+        self._known = store.results()
         # Other tokens can stand for the same network, where a small width makes choices equal.
-        self._by_network = {architecture(tokens): tokens for tokens in self._known}
+        self._by_network = {self._network(tokens): tokens for tokens in self._known}
 
     def __len__(self) -> int:
         return len(self._known)
 
-    def get(self, tokens: str) -> ChildResult | None:
-        """The answer for a network, if there is one."""
+    def get(self, tokens: TokenKey) -> CandidateResult | None:
+        """Look up the result of a row, if there is one."""
         return self._known.get(tokens)
 
-    def ask(self, rows: Sequence[str], on_answer: Callable[[float], None]) -> int:
-        """Have an answer for each of some networks; those that are known are not asked for.
+    def evaluate(self, rows: Sequence[TokenKey], on_result: Callable[[float], None]) -> int:
+        """Evaluate the rows whose results are not known.
 
         Args:
-            rows: Their tokens.
-            on_answer: Called after each answer with the seconds waited for it; may raise.
+            rows: Of tokens.
+            on_result: Called after each result with the seconds waited for it; may raise.
 
         Returns:
-            How many were asked for.
+            The number of networks evaluated.
 
         Raises:
-            SearchError: If the source answers with what is no accuracy, or not for every network.
+            SearchError: If the source gives what is no accuracy, or not one for every network.
         """
         missing = self._missing(rows)
         if not missing:
             self._share(rows)
             return 0
         left = set(range(len(missing)))
-        answers = self._source.evaluate([self._architecture(tokens) for tokens in missing])
+        results = self._source.evaluate(missing)
         at_risk_s, asked_s = 0.0, time.monotonic()
-        with _closing(answers):
-            for index, given in answers:
+        with _closing(results):
+            for index, given in results:
                 if index not in left:
                     raise SearchError(
                         f"The accuracy source ({self._source.description}) answered for network "
                         f"{index} of {len(missing)}, which it was not asked for or had answered."
                     )
                 left.remove(index)
-                tokens = missing[index]
-                child = _checked(given, tokens)
-                self._keep(tokens, child)
+                tokens = missing[index].tokens
+                result = _checked(given, tokens)
+                self._keep(tokens, result)
                 waited_s = time.monotonic() - asked_s
-                at_risk_s += max(waited_s, child.cost_s)
+                at_risk_s += max(waited_s, result.cost_s)
                 if at_risk_s >= _AT_RISK_S:
                     self._store.commit()
                     at_risk_s = 0.0
-                on_answer(waited_s)
+                on_result(waited_s)
                 asked_s = time.monotonic()
         if left:
             raise SearchError(
                 f"The accuracy source ({self._source.description}) gave no answer for "
                 f"{len(left)} of {len(missing)} networks, the first of them "
-                f"{missing[min(left)]}."
+                f"{tokens_text(missing[min(left)].tokens)}."
             )
         self._share(rows)
         return len(missing)
 
-    def _missing(self, rows: Sequence[str]) -> list[str]:
-        """Tokens of networks without an answer, each network once."""
-        missing: dict[Architecture, str] = {}
+    def _missing(self, rows: Sequence[TokenKey]) -> list[Candidate]:
+        """The networks without a result, each once."""
+        missing: dict[Architecture, Candidate] = {}
         for tokens in rows:
             if tokens not in self._known:
-                network = self._architecture(tokens)
+                network = self._network(tokens)
                 if network not in self._by_network:
-                    missing.setdefault(network, tokens)
+                    missing.setdefault(network, Candidate(tokens, network))
         return list(missing.values())
 
-    def _share(self, rows: Sequence[str]) -> None:
-        """Give rows the answer of the same network under other tokens."""
+    def _share(self, rows: Sequence[TokenKey]) -> None:
+        """Give rows the result of the same network under other tokens."""
         for tokens in rows:
             if tokens not in self._known:
-                known = self._by_network[self._architecture(tokens)]
+                known = self._by_network[self._network(tokens)]
                 self._keep(tokens, replace(self._known[known], cost_s=0.0))
 
-    def _keep(self, tokens: str, child: ChildResult) -> None:
-        self._store.add_child(tokens, child)
-        self._known[tokens] = child
-        self._by_network.setdefault(self._architecture(tokens), tokens)
+    def _keep(self, tokens: TokenKey, result: CandidateResult) -> None:
+        self._store.add_result(tokens, result)
+        self._known[tokens] = result
+        self._by_network.setdefault(self._network(tokens), tokens)
 
-    def refuse(self, rows: Sequence[str]) -> NoReturn:
+    def refuse(self, rows: Sequence[TokenKey]) -> NoReturn:
         """Stop because no network of a round has an accuracy: the source is bad, not the networks.
 
-        What it said is forgotten, so that the run can go on when the source is mended.
+        The results are forgotten, so that the run can be resumed when the source is corrected.
 
         Raises:
-            SearchError: Always; says what the first one failed of.
+            SearchError: Always; says why the first one failed.
         """
         failure = self._known[rows[0]].failure
         for tokens in set(rows):
             del self._known[tokens]
-            self._by_network.pop(self._architecture(tokens), None)
-        self._store.forget_children(set(rows))
+            self._by_network.pop(self._network(tokens), None)
+        self._store.forget_results(set(rows))
         self._store.commit()
         raise SearchError(
             f"All {len(rows)} networks of a round failed, the first of them because: {failure}. "
@@ -133,21 +135,21 @@ class Answers:
         )
 
 
-def _checked(given: ChildResult, tokens: str) -> ChildResult:
+def _checked(given: CandidateResult, tokens: TokenKey) -> CandidateResult:
     if given.accuracy is None:
         return given
     if math.isnan(given.accuracy):
-        return ChildResult(accuracy=None, cost_s=given.cost_s, failure="its accuracy is nan")
-    accuracy = checked_accuracy(given.accuracy, f"The accuracy of network {tokens}")
-    return ChildResult(accuracy=accuracy, cost_s=given.cost_s)
+        return CandidateResult(accuracy=None, cost_s=given.cost_s, failure="its accuracy is nan")
+    accuracy = checked_accuracy(given.accuracy, f"The accuracy of network {tokens_text(tokens)}")
+    return CandidateResult(accuracy=accuracy, cost_s=given.cost_s)
 
 
 @contextlib.contextmanager
-def _closing(answers: Iterator[tuple[int, ChildResult]]) -> Iterator[None]:
+def _closing(results: Iterator[tuple[int, CandidateResult]]) -> Iterator[None]:
     """End what a generator has started, however its loop ends."""
     try:
         yield
     finally:
-        close = getattr(answers, "close", None)
+        close = getattr(results, "close", None)
         if close is not None:
             close()

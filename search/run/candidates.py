@@ -1,6 +1,6 @@
-"""The networks of a run, and which of them to measure and to choose."""
+"""Lists the networks of a run, and chooses those to measure and the winners."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,23 +8,23 @@ import numpy as np
 
 from mnaslat.architecture import Architecture
 from mnaslat.arrays import Tokens
+from mnaslat.search.decoder import Decoder
 from mnaslat.search.latency.latencies import Latencies
 from mnaslat.search.pareto import pareto_front
 from mnaslat.search.reward import RewardSettings, mnasnet_reward
 from mnaslat.search.run.expected_accuracy import expected_accuracies
 from mnaslat.search.run.records import Evaluation, Validation
-from mnaslat.search.tokens import tokens_row
-from mnaslat.space import SearchSpace
+from mnaslat.search.tokens import TokenKey, tokens_text
 
 # Networks that may be measured for being uncertain: those so far down are of no use to the search.
 _N_PROMISING = 100
 
 
 @dataclass(frozen=True, kw_only=True)
-class Candidate:
-    """A network of the run with what is known about it."""
+class EvaluatedCandidate:
+    """A network of a run with what is known about it."""
 
-    tokens: str
+    tokens: TokenKey
     architecture: Architecture
     accuracy: float  # observed
     expected_accuracy: float  # by all of the run together; as observed if the source is exact
@@ -41,7 +41,7 @@ class Candidate:
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary."""
         return {
-            "tokens": self.tokens,
+            "tokens": tokens_text(self.tokens),
             "blocks": [str(block) for block in self.architecture.blocks],
             "accuracy": self.accuracy,
             "expected_accuracy": self.expected_accuracy,
@@ -54,39 +54,38 @@ class Candidate:
 def candidates_of(
     evaluations: Sequence[Evaluation],
     validations: Sequence[Validation],
-    space: SearchSpace,
+    decoder: Decoder,
     *,
-    architecture: Callable[[str], Architecture],
     exact: bool,
-) -> list[Candidate]:
-    """Every network of a run that has an accuracy once, with the measurements that are known.
+) -> list[EvaluatedCandidate]:
+    """List every network of a run that has an accuracy once, with its measurement if any.
 
     Args:
         evaluations: Of the run.
         validations: Of the run.
-        space: That is searched.
-        architecture: The network of a row of tokens.
+        decoder: Of the space that is searched.
         exact: Whether the accuracies have no noise.
 
     Returns:
         The one with the highest reward first.
     """
     # By network: other tokens can stand for the same one, where a small width makes choices equal.
-    measured = {architecture(row.tokens): row for row in validations}
-    newest = {architecture(row.tokens): row for row in evaluations if row.accuracy is not None}
+    measured = {decoder.network(row.tokens): row for row in validations}
+    newest = {decoder.network(row.tokens): row for row in evaluations if row.accuracy is not None}
     networks = sorted(newest, key=lambda network: -(newest[network].reward or 0.0))
     accuracies = np.array([newest[network].accuracy for network in networks], dtype=np.float64)
     if not exact:
-        tokens = [tokens_row(newest[network].tokens) for network in networks]
-        rows = np.array(tokens, dtype=np.int64).reshape(-1, len(space.decisions))
-        accuracies = expected_accuracies(rows, accuracies, space.n_choices)
+        n_choices = decoder.space.n_choices
+        tokens = [newest[network].tokens for network in networks]
+        rows = np.array(tokens, dtype=np.int64).reshape(-1, len(n_choices))
+        accuracies = expected_accuracies(rows, accuracies, n_choices)
     found = []
     for network, expected in zip(networks, accuracies.tolist(), strict=True):
         row = newest[network]
         assert row.accuracy is not None and row.reward is not None
         validation = measured.get(network)
         found.append(
-            Candidate(
+            EvaluatedCandidate(
                 tokens=row.tokens,
                 architecture=network,
                 accuracy=row.accuracy,
@@ -101,9 +100,9 @@ def candidates_of(
 
 
 def choose_winner(
-    candidates: Sequence[Candidate], target_ms: float, *, measured_only: bool
-) -> Candidate:
-    """The most accurate candidate at or under the target, else the fastest.
+    candidates: Sequence[EvaluatedCandidate], target_ms: float, *, measured_only: bool
+) -> EvaluatedCandidate:
+    """Choose the most accurate candidate at or under the target, else the fastest.
 
     Of equally accurate ones the faster. With ``measured_only`` a network that was not measured is
     chosen only if none was.
@@ -116,8 +115,8 @@ def choose_winner(
     return min(pool, key=lambda each: (each.latency_ms, -each.expected_accuracy))
 
 
-def front_of(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
-    """The Pareto front, fastest first."""
+def front_of(candidates: Sequence[EvaluatedCandidate]) -> tuple[EvaluatedCandidate, ...]:
+    """Choose the Pareto front, fastest first."""
     indices = pareto_front(
         [candidate.expected_accuracy for candidate in candidates],
         [candidate.latency_ms for candidate in candidates],
@@ -126,12 +125,12 @@ def front_of(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
 
 
 def best_unmeasured(
-    candidates: Sequence[Candidate],
+    candidates: Sequence[EvaluatedCandidate],
     n: int,
     targets_ms: Sequence[float],
     reward: RewardSettings,
-) -> list[Candidate]:
-    """Up to ``n`` networks that were not measured, the best at each target in turn."""
+) -> list[EvaluatedCandidate]:
+    """Choose up to ``n`` networks that were not measured, the best at each target in turn."""
     rankings = []
     open_ = [each for each in candidates if each.measured_ms is None]
     accuracy = [each.expected_accuracy for each in open_]
@@ -142,10 +141,13 @@ def best_unmeasured(
     return _in_turn(rankings, n)
 
 
-def least_certain(
-    candidates: Sequence[Candidate], n: int, latencies: Latencies, ruled_out: Iterable[str]
-) -> list[Candidate]:
-    """Up to ``n`` promising networks about whose latency least is known.
+def most_uncertain(
+    candidates: Sequence[EvaluatedCandidate],
+    n: int,
+    latencies: Latencies,
+    ruled_out: Iterable[TokenKey],
+) -> list[EvaluatedCandidate]:
+    """Choose up to ``n`` promising networks whose latency is the most uncertain.
 
     By the relative width of their intervals; where those say nothing, the networks that differ in
     most decisions from all that were measured (and are in ``ruled_out``, or chosen before them).
@@ -177,16 +179,16 @@ def least_certain(
 
 
 def worth_measuring(
-    candidates: Sequence[Candidate], targets_ms: Sequence[float], near: float, n: int
-) -> list[Candidate]:
-    """Up to ``n`` networks that were not measured and may be the answer at one of the targets."""
+    candidates: Sequence[EvaluatedCandidate], targets_ms: Sequence[float], near: float, n: int
+) -> list[EvaluatedCandidate]:
+    """Choose up to ``n`` networks that were not measured and may win at one of the targets."""
     rankings = [_likely_answers(candidates, target_ms, near) for target_ms in targets_ms]
     return _in_turn(rankings, n)
 
 
 def _likely_answers(
-    candidates: Sequence[Candidate], target_ms: float, near: float
-) -> list[Candidate]:
+    candidates: Sequence[EvaluatedCandidate], target_ms: float, near: float
+) -> list[EvaluatedCandidate]:
     """The most promising first."""
     open_ = [row for row in candidates if row.measured_ms is None]
     within = [
@@ -202,9 +204,9 @@ def _likely_answers(
     return sorted(open_, key=lambda row: row.predicted_ms)
 
 
-def _in_turn(rankings: Sequence[Sequence[Candidate]], n: int) -> list[Candidate]:
+def _in_turn(rankings: Sequence[Sequence[EvaluatedCandidate]], n: int) -> list[EvaluatedCandidate]:
     """Up to ``n`` different ones: the first of each ranking, then the second of each, ..."""
-    chosen: dict[str, Candidate] = {}
+    chosen: dict[TokenKey, EvaluatedCandidate] = {}
     for place in range(max(map(len, rankings), default=0)):
         for ranking in rankings:
             if place < len(ranking) and len(chosen) < n:
@@ -222,5 +224,5 @@ def _spread(targets_ms: Sequence[float], n: int) -> list[float]:
     return [targets_ms[place] for place in places]
 
 
-def _rows(candidates: Sequence[Candidate]) -> Tokens:
-    return np.array([tokens_row(each.tokens) for each in candidates], dtype=np.int64)
+def _rows(candidates: Sequence[EvaluatedCandidate]) -> Tokens:
+    return np.array([each.tokens for each in candidates], dtype=np.int64)

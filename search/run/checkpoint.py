@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mnaslat.errors import SearchError
-from mnaslat.search.searchers.base import Searcher, Seen
+from mnaslat.search.searchers.base import Observations, Searcher
 from mnaslat.search.tensor_file import load_checkpoint, save_checkpoint
 
 _FORMAT = 2  # of a searcher's checkpoint
@@ -47,14 +47,14 @@ class SearcherCheckpoint:
         except (KeyError, ValueError, TypeError) as error:
             raise self._misfit(error) from error
 
-    def restore(self, searcher: Searcher, saved: SearcherState, seen: Seen) -> None:
+    def restore(self, searcher: Searcher, saved: SearcherState, observations: Observations) -> None:
         """Let a searcher be as it was; ``seen`` is what was seen then.
 
         Raises:
             SearchError: If it is another searcher's state.
         """
         try:
-            searcher.restore(saved.state, seen)
+            searcher.restore(saved.state, observations)
         except (KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
             raise self._misfit(error) from error
 

@@ -1,4 +1,4 @@
-"""All evaluations of a run in memory, as the searcher sees them and as the store keeps them."""
+"""Holds all evaluations of a run in memory, as searchers and the store take them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -7,14 +7,14 @@ import numpy as np
 
 from mnaslat.arrays import Floats, Tokens
 from mnaslat.files import json_value
+from mnaslat.search.decoder import Decoder
 from mnaslat.search.latency.latencies import Latencies
 from mnaslat.search.reward import RewardSettings, mnasnet_reward
 from mnaslat.search.run.records import Evaluation
-from mnaslat.search.searchers.base import Seen
+from mnaslat.search.searchers.base import Observations
 from mnaslat.search.settings import SearchSettings
 from mnaslat.search.targets import episode_targets_ms
-from mnaslat.search.tokens import tokens_row
-from mnaslat.space import SearchSpace
+from mnaslat.search.tokens import TokenKey, token_keys
 
 
 @dataclass(frozen=True)
@@ -30,32 +30,32 @@ class _Columns:
 
 
 class History:
-    """The evaluations of the finished rounds, and of the round that is being done.
+    """The evaluations of the finished rounds and of the present one.
 
     Args:
-        space: That is searched.
+        decoder: Of the space that is searched.
         settings: Of the run.
         latencies: The present predictor's.
     """
 
-    def __init__(self, space: SearchSpace, settings: SearchSettings, latencies: Latencies) -> None:
-        self._space, self._settings, self._latencies = space, settings, latencies
-        self._texts: list[str] = []
+    def __init__(self, decoder: Decoder, settings: SearchSettings, latencies: Latencies) -> None:
+        self._decoder, self._settings, self._latencies = decoder, settings, latencies
+        self._n_choices = decoder.space.n_choices
+        self._keys: list[TokenKey] = []
         self._places: list[tuple[int, int]] = []  # round and index in it
         self._room = _Columns(
-            np.empty((0, len(space.decisions)), dtype=np.int64), *(np.empty(0) for _ in range(5))
+            np.empty((0, len(self._n_choices)), dtype=np.int64), *(np.empty(0) for _ in range(5))
         )
 
     def __len__(self) -> int:
-        return len(self._texts)
+        return len(self._keys)
 
     def load(self, evaluations: Sequence[Evaluation]) -> None:
-        """Start with what a store holds; latencies and rewards as they stand there."""
-        self._texts = [row.tokens for row in evaluations]
+        """Load the evaluations of a store, latencies and rewards included."""
+        self._keys = [row.tokens for row in evaluations]
         self._places = [(row.round, row.index_in_round) for row in evaluations]
-        tokens = [tokens_row(row.tokens) for row in evaluations]
         self._room = _Columns(
-            np.array(tokens, dtype=np.int64).reshape(-1, len(self._space.decisions)),
+            np.array(self._keys, dtype=np.int64).reshape(-1, len(self._n_choices)),
             _floats(row.accuracy for row in evaluations),
             _floats(row.target_ms for row in evaluations),
             _floats(row.predicted_ms for row in evaluations),
@@ -64,30 +64,30 @@ class History:
         )
 
     def next_target_ms(self, n: int) -> Floats:
-        """Targets of the next ``n`` episodes, shape ``(n,)``."""
+        """Draw the targets of the next ``n`` episodes, shape ``(n,)``."""
         settings = self._settings
         return episode_targets_ms(settings.target_range_ms, settings.seed, len(self), n)
 
     def add(
-        self, round_: int, texts: Sequence[str], tokens: Tokens, accuracies: Sequence[float | None]
+        self, round_: int, tokens: Tokens, accuracies: Sequence[float | None]
     ) -> list[Evaluation]:
-        """Take in networks of a round with their accuracies; returns them as they are stored."""
+        """Add networks of a round with their accuracies; returns them as they are stored."""
         first, accuracy = len(self), _floats(accuracies)
         begun = sum(1 for place in reversed(self._places) if place[0] == round_)
-        target_ms = self.next_target_ms(len(texts))
+        target_ms = self.next_target_ms(len(tokens))
         predicted_ms = self._latencies.predicted_ms(tokens)
         latency_ms = self._latencies.reward_ms(tokens)
         reward = rewards_of(accuracy, latency_ms, target_ms, self._settings.reward)
-        self._grow(len(texts))
+        self._grow(len(tokens))
         values = (tokens, accuracy, target_ms, predicted_ms, latency_ms, reward)
         for column, added in zip(vars(self._room).values(), values, strict=True):
-            column[first : first + len(texts)] = added
-        self._texts += texts
-        self._places += [(round_, begun + index) for index in range(len(texts))]
+            column[first : first + len(tokens)] = added
+        self._keys += token_keys(tokens)
+        self._places += [(round_, begun + index) for index in range(len(tokens))]
         return self.evaluations(first)
 
     def rescore(self, latencies: Latencies) -> list[Evaluation]:
-        """Give all evaluations the latencies of another predictor; returns them as stored."""
+        """Compute all latencies and rewards anew; returns the evaluations as they are stored."""
         self._latencies = latencies
         now = self._filled()
         now.predicted_ms[:] = latencies.predicted_ms(now.tokens)
@@ -98,10 +98,10 @@ class History:
         return self.evaluations(0)
 
     def evaluations(self, first: int, end: int | None = None) -> list[Evaluation]:
-        """The evaluations from one on, up to another, as they are stored."""
+        """List the evaluations from one to another as they are stored."""
         now = self._filled()
         columns = (
-            self._texts[first:end],
+            self._keys[first:end],
             now.target_ms[first:end].tolist(),
             _or_none(now.accuracy[first:end]),
             now.predicted_ms[first:end].tolist(),
@@ -114,20 +114,20 @@ class History:
         ]
 
     def best(self) -> Evaluation | None:
-        """The evaluation with the highest reward, the first of equals."""
+        """Find the evaluation with the highest reward, the first of equals."""
         reward = self._filled().reward
         if not np.isfinite(reward).any():
             return None
         index = int(np.nanargmax(reward))
         return self.evaluations(index, index + 1)[0]
 
-    def seen(self) -> Seen:
-        """What a searcher is shown."""
+    def observations(self) -> Observations:
+        """Give the evaluations to a searcher."""
         now = self._filled()
         for column in vars(now).values():
             column.flags.writeable = False  # of the view
-        return Seen(
-            n_choices=self._space.n_choices,
+        return Observations(
+            n_choices=self._n_choices,
             tokens=now.tokens,
             accuracy=now.accuracy,
             latency_ms=now.latency_ms,
@@ -137,7 +137,7 @@ class History:
             latency_of=self._latencies.reward_ms,
             reward_of=self._reward_of,
             next_target_ms=self.next_target_ms,
-            networks_of=lambda tokens: [self._space.decode(row) for row in tokens],
+            networks_of=self._decoder.networks,
             n_total=self._settings.n_samples,
         )
 
@@ -163,7 +163,7 @@ class History:
 def rewards_of(
     accuracy: Floats, latency_ms: Floats, target_ms: Floats, settings: RewardSettings
 ) -> Floats:
-    """``mnasnet_reward``, but nan where the accuracy is: the child failed. Shape ``(n,)``."""
+    """Compute ``mnasnet_reward``, shape ``(n,)``; nan where the accuracy is: evaluation failed."""
     accuracy = np.clip(accuracy, 0.0, 1.0)  # a model's guess may lie a little outside
     there = np.isfinite(accuracy)
     if there.all():

@@ -19,7 +19,7 @@ class SearchProgress:
     measured: tuple[Validation, ...] = ()  # since progress was last shown
 
 
-class Clock:
+class RunProgress:
     """Runs from when it is made.
 
     Args:

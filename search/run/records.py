@@ -1,19 +1,21 @@
-"""The rows of a run's store, as plain data."""
+"""Holds the rows of a run's store as plain data."""
 
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from mnaslat.search.tokens import TokenKey
+
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One proposed network and what it was worth."""
+    """One proposed network with its accuracy, latency and reward."""
 
     round: int
     index_in_round: int
-    tokens: str
+    tokens: TokenKey
     target_ms: float  # of this episode
-    accuracy: float | None  # None: the child failed
+    accuracy: float | None  # None: the evaluation failed
     # By the newest calibration, as is the reward: rewritten when past rewards are rescored.
     predicted_ms: float
     latency_ms: float  # that the reward was given: predicted_ms, or the end of its interval
@@ -24,7 +26,7 @@ class Evaluation:
 class Validation:
     """One network measured on the device."""
 
-    tokens: str
+    tokens: TokenKey
     round: int  # after which it was measured; above the last one: at the end
     predicted_ms: float  # before the measurement was known
     measured_ms: float
@@ -33,10 +35,9 @@ class Validation:
 
 
 def validation_errors(validations: Sequence[Validation]) -> tuple[float, float]:
-    """How far predictions were off, before and after learning from the measurements.
+    """Compute the median errors of predictions, before and after re-calibration.
 
-    Each is the median of the errors as fractions of the measurement: one network that a predictor
-    knows nothing of must not move the figure.
+    As fractions of the measurement. Medians, so that one unusual network does not move the figure.
 
     Raises:
         ValueError: If there are no validations.
@@ -51,7 +52,7 @@ class RoundRecord:
     """One line of the run's log."""
 
     round: int
-    n_new: int  # networks that the accuracy source was asked for; the others were known
+    n_new: int  # networks that the accuracy source evaluated; the others were known
     n_failed: int  # of all in the round
     mean_reward: float | None  # of the networks of this round that have an accuracy, if any
     best_reward: float | None

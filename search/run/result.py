@@ -1,4 +1,4 @@
-"""What a search found, and the files that say so."""
+"""Holds the result of a search and writes its files."""
 
 import json
 from collections.abc import Mapping
@@ -9,9 +9,10 @@ from typing import Any, Literal
 from mnaslat.files import json_value, replace_file
 from mnaslat.html_table import html_table
 from mnaslat.search.run.artifacts import json_bytes, write_winner
-from mnaslat.search.run.candidates import Candidate
+from mnaslat.search.run.candidates import EvaluatedCandidate
 from mnaslat.search.run.records import Validation, validation_errors
 from mnaslat.search.settings import SearchSettings
+from mnaslat.search.tokens import tokens_text
 
 RESULT_FORMAT = 2  # of result.json; 1: first published form; 2: a list of winners
 RESULT_FILE = "result.json"
@@ -26,7 +27,7 @@ class Winner:
     """The answer at one target: the most accurate network at or under it, else the fastest."""
 
     target_ms: float
-    candidate: Candidate
+    candidate: EvaluatedCandidate
     meets_target: bool
     name: str  # of its files: NAME.json, NAME.tflite, NAME.pt
 
@@ -47,7 +48,7 @@ class SearchResult:
     Attributes:
         winners: One at each target, the lowest first; measured ones if the run has a validator.
         front: The Pareto front of all networks by accuracy and latency, fastest first.
-        failures: Reasons why children failed, and how many of each.
+        failures: Reasons why evaluations failed, and how many of each.
     """
 
     settings: SearchSettings
@@ -55,7 +56,7 @@ class SearchResult:
     accuracy: str  # description of the source
     accuracy_noise: float  # of the source; nan: not known
     winners: tuple[Winner, ...]
-    front: tuple[Candidate, ...]
+    front: tuple[EvaluatedCandidate, ...]
     validations: tuple[Validation, ...]
     failures: Mapping[str, int]
     n_samples: int  # evaluations: every proposal counts
@@ -66,7 +67,7 @@ class SearchResult:
     command: str = ""  # that repeats the search
 
     @property
-    def winner(self) -> Candidate:
+    def winner(self) -> EvaluatedCandidate:
         """The winner at the only target, or at the highest."""
         return self.winners[-1].candidate
 
@@ -90,7 +91,13 @@ class SearchResult:
 
     def _repr_html_(self) -> str:
         rows = [
-            (each.tokens, each.accuracy, each.latency_ms, each.predicted_ms, each.measured_ms)
+            (
+                tokens_text(each.tokens),
+                each.accuracy,
+                each.latency_ms,
+                each.predicted_ms,
+                each.measured_ms,
+            )
             for each in self.front
         ]
         columns = ("network", "accuracy", "ms", "predicted ms", "measured ms")
@@ -112,7 +119,9 @@ class SearchResult:
             "winners": [winner.to_json() for winner in self.winners],
             "load_module": 'mnaslat.search.load_winner("winner.pt")',
             "front": [candidate.to_json() for candidate in self.front],
-            "validations": [asdict(row) for row in self.validations],
+            "validations": [
+                {**asdict(row), "tokens": tokens_text(row.tokens)} for row in self.validations
+            ],
             "n_samples": self.n_samples,
             "n_networks": self.n_networks,
             "n_failed": sum(self.failures.values()),

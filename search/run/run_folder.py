@@ -7,15 +7,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mnaslat.architecture import Architecture
 from mnaslat.errors import MnaslatError, SearchError
 from mnaslat.predictors.network_predictor import NetworkPredictor, open_predictor
+from mnaslat.search.decoder import Decoder
 from mnaslat.search.reward import RewardSettings
-from mnaslat.search.run.candidates import Candidate, candidates_of
+from mnaslat.search.run.candidates import EvaluatedCandidate, candidates_of
 from mnaslat.search.run.result import SearchResult, is_finished
 from mnaslat.search.run.run_store import SearchStore
 from mnaslat.search.settings import SearchSettings
-from mnaslat.search.tokens import tokens_row
 from mnaslat.space import SearchSpace, space_names
 
 FORMAT = 2  # 1: first published form; 2: options of several searchers
@@ -90,27 +89,22 @@ class SearchRun:
             raise SearchError(f"The run in {self.folder} has not begun: start it again.")
         return SearchStore(path, read_only=True)
 
-    def candidates(self) -> list[Candidate]:
+    def candidates(self) -> list[EvaluatedCandidate]:
         """Every network evaluated so far, the one with the highest reward first."""
         store = self.store()
         try:
             return candidates_of(
                 store.evaluations(),
                 store.validations(),
-                self.space,
-                architecture=self._architecture,
+                Decoder(self.space),
                 exact=store.accuracy_is_exact,
             )
-        finally:
-            store.close()
-
-    def _architecture(self, tokens: str) -> Architecture:
-        try:
-            return self.space.decode(tokens_row(tokens))
-        except (ValueError, AttributeError) as error:
+        except ValueError as error:  # tokens that are no row of the space
             raise SearchError(
                 f"The store of the run in {self.folder} is damaged: {error}"
             ) from None
+        finally:
+            store.close()
 
 
 def read(folder: Path) -> SearchRun:

@@ -1,8 +1,8 @@
-"""What a run has found out, in an SQLite file in its folder.
+"""Stores what a run has evaluated and measured, in an SQLite file in its folder.
 
-Writes are gathered and reach the disk with ``commit``, all of them or none: a run killed at any
-moment goes on from its last commit. The run commits an answer as soon as asking again would cost
-more than a commit does, a few milliseconds. Tokens are stored as comma-separated whole numbers.
+Writes reach the disk with ``commit``, all of them or none: a run killed at any moment resumes from
+its last commit. The run commits a result as soon as evaluating it again would cost more than a
+commit does, a few milliseconds. Tokens are stored as comma-separated whole numbers.
 """
 
 import json
@@ -15,12 +15,13 @@ from typing import Any
 
 from mnaslat.data.file_lock import exclusive
 from mnaslat.errors import SearchError
-from mnaslat.search.accuracy.source import ChildResult
+from mnaslat.search.accuracy.source import CandidateResult
 from mnaslat.search.run.records import Evaluation, RoundRecord, Validation
+from mnaslat.search.tokens import TokenKey, tokens_row, tokens_text
 
-STORE_VERSION = 2  # 1: first published form; 2: children may fail, episodes have targets
+STORE_VERSION = 2  # 1: first published form; 2: evaluations may fail, episodes have targets
 
-# Of the identity: without it, as in runs of before, an accuracy counts as exact.
+# Key of the identity. Without it, as in older runs, an accuracy counts as exact.
 EXACT_ACCURACY = "accuracy source without noise"
 
 _SYNCHRONOUS = "FULL"  # committed means on the disk
@@ -49,7 +50,7 @@ class SearchStore:
 
     Args:
         path: The file.
-        read_only: Reads beside a process that is searching; else the run is held against others.
+        read_only: Reads beside a process that is searching; else the run is locked.
 
     Raises:
         SearchError: If the file is no such store, or one of another version.
@@ -85,15 +86,15 @@ class SearchStore:
             raise
 
     def close(self) -> None:
-        """Let go of the file and of the lock; what was not committed is lost."""
+        """Release the file and the lock; what was not committed is lost."""
         self._held.close()
 
     def commit(self) -> None:
-        """All that was written so far is on the disk when this returns."""
+        """Write to the disk all that was added so far."""
         self._db.commit()
 
     def claim(self, identity: Mapping[str, Any]) -> None:
-        """Write what the run is, or check that it is the same run.
+        """Write the identity of the run, or check that it is the same run.
 
         Raises:
             SearchError: If the store was made by another run; names what differs.
@@ -119,55 +120,60 @@ class SearchStore:
         row = self._db.execute(query, (EXACT_ACCURACY,)).fetchone()
         return row is None or row[0] == "true"
 
-    def children(self) -> dict[str, ChildResult]:
-        """Every answer of the accuracy source, by tokens."""
+    def results(self) -> dict[TokenKey, CandidateResult]:
+        """Read every result of the accuracy source, by tokens."""
         rows = self._db.execute("SELECT tokens, accuracy, cost_s, failure FROM children")
         return {
-            tokens: ChildResult(accuracy=accuracy, cost_s=cost_s, failure=failure)
+            self._key(tokens): CandidateResult(accuracy=accuracy, cost_s=cost_s, failure=failure)
             for tokens, accuracy, cost_s, failure in rows
         }
 
-    def add_child(self, tokens: str, child: ChildResult) -> None:
-        """Keep one answer of the accuracy source."""
-        row = (tokens, child.accuracy, child.cost_s, child.failure)
+    def add_result(self, tokens: TokenKey, result: CandidateResult) -> None:
+        """Write one result of the accuracy source."""
+        row = (tokens_text(tokens), result.accuracy, result.cost_s, result.failure)
         self._db.execute("INSERT INTO children VALUES (?, ?, ?, ?)", row)
 
-    def forget_children(self, tokens: Iterable[str]) -> None:
-        """Drop answers: they are asked for again."""
-        rows = [(each,) for each in tokens]
+    def forget_results(self, tokens: Iterable[TokenKey]) -> None:
+        """Delete results, so that they are evaluated again."""
+        rows = [(tokens_text(each),) for each in tokens]
         self._db.executemany("DELETE FROM children WHERE tokens = ?", rows)
 
     def write_evaluations(self, evaluations: Iterable[Evaluation]) -> None:
         """Add evaluations, replacing those of the same round and index."""
         self._db.executemany(
             "INSERT OR REPLACE INTO evaluations VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            [astuple(each) for each in evaluations],
+            [_stored(each) for each in evaluations],
         )
 
     def evaluations(self) -> list[Evaluation]:
-        """All evaluations in order."""
+        """Read all evaluations in order."""
         rows = self._db.execute("SELECT * FROM evaluations ORDER BY 1, 2")
-        return [Evaluation(*row) for row in rows]
+        return [
+            Evaluation(round_, index, self._key(tokens), *row)
+            for round_, index, tokens, *row in rows
+        ]
 
-    def measured_ms(self) -> dict[str, float]:
-        """What the validator has answered, by tokens."""
-        return dict(self._db.execute("SELECT tokens, measured_ms FROM measurements"))
+    def measured_ms(self) -> dict[TokenKey, float]:
+        """Read every measured latency, by tokens."""
+        rows = self._db.execute("SELECT tokens, measured_ms FROM measurements")
+        return {self._key(tokens): measured_ms for tokens, measured_ms in rows}
 
-    def add_measurements(self, measured_ms: Mapping[str, float]) -> None:
-        """Keep what the validator has answered."""
-        self._db.executemany("INSERT INTO measurements VALUES (?, ?)", measured_ms.items())
+    def add_measurements(self, measured_ms: Mapping[TokenKey, float]) -> None:
+        """Write measured latencies."""
+        rows = [(tokens_text(tokens), latency_ms) for tokens, latency_ms in measured_ms.items()]
+        self._db.executemany("INSERT INTO measurements VALUES (?, ?)", rows)
 
     def write_validations(self, validations: Iterable[Validation]) -> None:
         """Add validations, replacing those of the same network."""
         self._db.executemany(
             "INSERT OR REPLACE INTO validations VALUES (?, ?, ?, ?, ?, ?)",
-            [astuple(each) for each in validations],
+            [_stored(each) for each in validations],
         )
 
     def validations(self) -> list[Validation]:
-        """All validations, by round."""
+        """Read all validations, by round."""
         rows = self._db.execute("SELECT * FROM validations ORDER BY round, tokens")
-        return [Validation(*row) for row in rows]
+        return [Validation(self._key(tokens), *row) for tokens, *row in rows]
 
     def write_round(self, record: RoundRecord) -> None:
         """Add one line of the log, replacing that of the same round."""
@@ -178,17 +184,30 @@ class SearchStore:
         )
 
     def rounds(self) -> list[RoundRecord]:
-        """The log in order."""
+        """Read the log in order."""
         rows = self._db.execute("SELECT * FROM rounds ORDER BY round")
         names = [each.name for each in fields(RoundRecord)]
         found = [dict(zip(names, row, strict=True)) for row in rows]
         return [RoundRecord(**{**row, "log": json.loads(row["log"])}) for row in found]
 
     def forget_rounds_from(self, number: int) -> None:
-        """Drop what was noted of rounds that are done anew; answers and measurements stay."""
+        """Delete rounds that are done anew; results and measurements stay."""
         for table in ("evaluations", "validations", "rounds"):
             self._db.execute(f"DELETE FROM {table} WHERE round >= ?", (number,))
         self._db.commit()
+
+    def _key(self, text: str) -> TokenKey:
+        try:
+            return tokens_row(text)
+        except (ValueError, AttributeError) as error:
+            raise SearchError(
+                f"The store of the run in {self._path.parent} is damaged: {error}"
+            ) from None
+
+
+def _stored(row: Evaluation | Validation) -> tuple[Any, ...]:
+    """A row as its table holds it: tokens as text."""
+    return tuple(tokens_text(each) if isinstance(each, tuple) else each for each in astuple(row))
 
 
 class _Connection(sqlite3.Connection):

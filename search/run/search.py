@@ -1,10 +1,9 @@
-"""Run control: one search from its first sample to its result, in one folder.
+"""Runs one search from its first sample to its result, in one folder.
 
 A run goes in rounds; within one, the searcher proposes, the proposals are evaluated, the searcher
-learns. What makes it resumable: every answer is in the store before the next is waited for, and now
-and then the searcher's state is saved between two rounds. A run that is killed goes back to its
-last checkpoint, proposes the same networks, and takes their accuracies and measurements from the
-store.
+learns. To be resumable, it writes every result to the store before it waits for the next, and saves
+the searcher's state between two rounds. A run that was killed starts at its last checkpoint,
+proposes the same networks, and reads their accuracies and measurements from the store.
 """
 
 import time
@@ -17,22 +16,22 @@ from mnaslat.arrays import Tokens
 from mnaslat.errors import MnaslatError, SearchError
 from mnaslat.search.latency.reachable import check_targets
 from mnaslat.search.problem import SearchProblem
-from mnaslat.search.run.accuracy_cache import Answers
+from mnaslat.search.run.accuracy_cache import AccuracyCache
 from mnaslat.search.run.checkpoint import SearcherCheckpoint
-from mnaslat.search.run.progress import Clock, SearchProgress
+from mnaslat.search.run.progress import RunProgress, SearchProgress
 from mnaslat.search.run.records import RoundRecord
 from mnaslat.search.run.result import Ended, SearchResult
 from mnaslat.search.run.run_store import SearchStore
 from mnaslat.search.run.summary import identity_of, summarize
-from mnaslat.search.run.validation import Calibration, settle, validate_round
+from mnaslat.search.run.validation import RunCalibration, measure_final_candidates, validate_round
 from mnaslat.search.searchers.base import Searcher, checked_proposal
 from mnaslat.search.searchers.registry import new_searcher
 from mnaslat.search.settings import SearchSettings
-from mnaslat.search.tokens import tokens_text
+from mnaslat.search.tokens import TokenKey, token_keys
 
-# Between two checkpoints: less than this of the searcher's work is done anew after a kill.
+# Between two checkpoints; at most this of the searcher's work is repeated after a kill.
 _CHECKPOINT_S = 2.0
-_SHOWN_S = 0.1  # an answer waited for longer than this is progress worth showing
+_SHOWN_S = 0.1  # a result waited for longer than this is progress worth showing
 
 
 class _OutOfTime(Exception):
@@ -40,10 +39,10 @@ class _OutOfTime(Exception):
 
 
 class Search:
-    """A run in its folder, new or to be gone on with.
+    """A search in its folder, new or resumed.
 
-    The same problem, settings and folder go on after any interruption and end as an undisturbed run
-    does. Close it, or use it in a ``with`` block.
+    The same problem, settings and folder resume after any interruption and end as an undisturbed
+    run does. Close it, or use it in a ``with`` block.
 
     Args:
         problem: What is searched for.
@@ -53,7 +52,7 @@ class Search:
         command: What a person types to repeat the run; stands in the result.
 
     Attributes:
-        note: About the target, mostly empty; worth telling the user before starting.
+        note: About the target, mostly empty; show it to the user before starting.
 
     Raises:
         SearchError: If the folder holds another run, or no network can be as fast as the target.
@@ -79,7 +78,7 @@ class Search:
         self._command = command
         self._searcher = searcher or new_searcher(problem.space.n_choices, settings)
         self._checkpoint = SearcherCheckpoint(folder / "searcher.pt")
-        self._n_rounds_done = self._n_answered = 0  # answers of the present proposal
+        self._n_rounds_done = self._n_waiting = 0  # results of the present proposal, not recorded
         self._broken_off = False
         self._saved_s = time.monotonic()
         self._progress: Callable[[SearchProgress], None] = lambda progress: None
@@ -87,18 +86,18 @@ class Search:
         try:
             self._store.claim(identity_of(problem, settings))
             self._calibration = self._restored()
-            architecture = self._calibration.architecture
-            self._answers = Answers(problem.accuracy, self._store, architecture)
+            decoder = self._calibration.decoder
+            self._accuracies = AccuracyCache(problem.accuracy, self._store, decoder)
             self.note = ""
-            if not self._answers:  # before anything is evaluated
+            if not self._accuracies:  # before anything is evaluated
                 targets_ms, latencies = settings.target_range_ms, self._calibration.latencies
                 self.note = check_targets(targets_ms, latencies, problem.space)
         except BaseException:
             self._store.close()
             raise
         self._history = self._calibration.history
-        self._n_told = len(self._calibration.validations)  # to whoever is shown the progress
-        self._clock = Clock(settings, len(self._history))
+        self._n_reported = len(self._calibration.validations)  # to whoever is shown the progress
+        self._run_progress = RunProgress(settings, len(self._history))
 
     def __enter__(self) -> "Search":
         return self
@@ -107,14 +106,14 @@ class Search:
         self.close()
 
     def close(self) -> None:
-        """Let go of the folder."""
+        """Release the folder."""
         self._store.close()
 
     def run(self, progress: Callable[[SearchProgress], None] | None = None) -> SearchResult:
         """Search to the end, write the result's files and return it.
 
         It ends when all samples are done, when the settings' time is over, or at a
-        KeyboardInterrupt (Ctrl-C); the result says which. To go on after the last two, open the
+        KeyboardInterrupt (Ctrl-C); the result says which. To resume after the last two, open the
         folder again.
 
         Args:
@@ -122,14 +121,14 @@ class Search:
                 measurements at the end.
 
         Raises:
-            MnaslatError: If it cannot go on, or ended before one network was evaluated. What was
-                found before stands in the result's files: ``ended`` is "failed" there.
+            MnaslatError: If it cannot continue, or ended before one network was evaluated. What was
+                found before is in the result's files, with ``ended`` "failed".
             KeyboardInterrupt: If it came before one network was evaluated.
         """
         if self._broken_off:
-            raise SearchError(f"Open {self._folder} again to go on with the search.")
+            raise SearchError(f"Open {self._folder} again to resume the search.")
         self._progress = progress or self._progress
-        self._clock = Clock(self._settings, len(self._history))
+        self._run_progress = RunProgress(self._settings, len(self._history))
         ended: Ended = "samples"
         self._broken_off = True  # within a round, whose searcher is between two states
         try:
@@ -142,7 +141,7 @@ class Search:
             except _OutOfTime:
                 ended = "time"
             if self._calibration.measures:
-                settle(self._calibration, self._settings, self._n_rounds_done + 1)
+                measure_final_candidates(self._calibration, self._settings, self._n_rounds_done + 1)
                 self._report()
         except KeyboardInterrupt:
             if not self.found_any:
@@ -160,7 +159,7 @@ class Search:
         return self._history.best() is not None
 
     def result(self, ended: Ended = "stopped") -> SearchResult:
-        """What the run has found so far.
+        """Summarise what the run has found so far.
 
         Raises:
             SearchError: If no network has an accuracy yet.
@@ -185,16 +184,16 @@ class Search:
         while (first := len(self._history)) < end:
             self._check_time()
             asked_s = time.monotonic()
-            proposed = self._searcher.propose(self._history.seen(), end - first)
+            proposed = self._searcher.propose(self._history.observations(), end - first)
             tokens = checked_proposal(proposed, end - first)
             searcher_s += time.monotonic() - asked_s
             n_new += self._evaluate(number, tokens)
             if len(self._history) == end and n_new:
                 self._refuse_if_all_failed(begin)
             learning_s = time.monotonic()
-            log |= self._searcher.learn(self._history.seen(), first)
+            log |= self._searcher.learn(self._history.observations(), first)
             searcher_s += time.monotonic() - learning_s
-        rewards = self._history.seen().reward[begin:]
+        rewards = self._history.observations().reward[begin:]
         there = rewards[np.isfinite(rewards)]
         if self._problem.validator is not None and number % self._settings.validate_every == 0:
             validate_round(self._calibration, self._settings, number)
@@ -215,59 +214,55 @@ class Search:
             self._save()
 
     def _evaluate(self, number: int, tokens: Tokens) -> int:
-        """Take in what a proposal is worth; returns how many were asked for."""
-        texts = [tokens_text(row) for row in tokens.tolist()]
+        """Evaluate a proposal; returns how many networks the source evaluated."""
+        keys = token_keys(tokens)
         try:
-            n_new = self._answers.ask(texts, self._on_answer)
-        except (KeyboardInterrupt, _OutOfTime, MnaslatError):
-            # What came until now counts for the result; the round is done anew if the run goes on.
-            self._take_in(number, texts, tokens)
-            raise
-        self._take_in(number, texts, tokens)
-        return n_new
+            return self._accuracies.evaluate(keys, self._on_result)
+        finally:
+            # Also after an interruption: what was evaluated counts for the result, and the round is
+            # done anew when the run is resumed.
+            self._record(number, keys, tokens)
 
-    def _take_in(self, number: int, texts: list[str], tokens: Tokens) -> None:
-        answers = [self._answers.get(text) for text in texts]
-        known = [index for index, answer in enumerate(answers) if answer is not None]
-        accuracies = [answer.accuracy for answer in answers if answer is not None]
-        known_texts = [texts[index] for index in known]
-        rows = self._history.add(number, known_texts, tokens[known], accuracies)
-        self._store.write_evaluations(rows)
-        self._n_answered = 0
+    def _record(self, number: int, keys: list[TokenKey], tokens: Tokens) -> None:
+        results = [self._accuracies.get(key) for key in keys]
+        known = [index for index, result in enumerate(results) if result is not None]
+        accuracies = [result.accuracy for result in results if result is not None]
+        self._store.write_evaluations(self._history.add(number, tokens[known], accuracies))
+        self._n_waiting = 0
 
     def _refuse_if_all_failed(self, begin: int) -> None:
         rows = self._history.evaluations(begin)
         whole = len(rows) == self._settings.round_size or begin == 0
         if whole and all(row.accuracy is None for row in rows):
-            self._answers.refuse([row.tokens for row in rows])
+            self._accuracies.refuse([row.tokens for row in rows])
 
-    def _on_answer(self, waited_s: float) -> None:
-        self._n_answered += 1
+    def _on_result(self, waited_s: float) -> None:
+        self._n_waiting += 1
         if waited_s >= _SHOWN_S:
             self._report()
         self._check_time()
 
     def _check_time(self) -> None:
-        if self._clock.is_over:
+        if self._run_progress.is_over:
             raise _OutOfTime
 
     def _report(self) -> None:
-        n_done = len(self._history) + self._n_answered
-        measured = self._calibration.validations[self._n_told :]
-        self._n_told += len(measured)
-        self._progress(self._clock.progress(n_done, self._history.best(), measured))
+        n_done = len(self._history) + self._n_waiting
+        measured = self._calibration.validations[self._n_reported :]
+        self._n_reported += len(measured)
+        self._progress(self._run_progress.progress(n_done, self._history.best(), measured))
 
     def _save(self) -> None:
         self._store.commit()  # first: a checkpoint must not know more than the store
         self._checkpoint.save(self._n_rounds_done, self._searcher)
         self._saved_s = time.monotonic()
 
-    def _restored(self) -> Calibration:
-        """The calibration as it was at the last checkpoint, with the searcher as it was then."""
+    def _restored(self) -> RunCalibration:
+        """Restore the searcher and the calibration of the last checkpoint."""
         state = self._checkpoint.load()
         self._n_rounds_done = 0 if state is None else state.n_rounds_done
         self._store.forget_rounds_from(self._n_rounds_done + 1)
-        calibration = Calibration(self._problem, self._settings, self._store)
+        calibration = RunCalibration(self._problem, self._settings, self._store)
         if state is not None:
-            self._checkpoint.restore(self._searcher, state, calibration.history.seen())
+            self._checkpoint.restore(self._searcher, state, calibration.history.observations())
         return calibration

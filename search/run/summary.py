@@ -1,4 +1,4 @@
-"""What a run is, and what it has found, in one object each."""
+"""Summarises a run: its identity and its result."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -8,18 +8,18 @@ import numpy as np
 
 from mnaslat import __version__
 from mnaslat.search.problem import SearchProblem
-from mnaslat.search.run.candidates import Candidate, choose_winner, front_of
+from mnaslat.search.run.candidates import EvaluatedCandidate, choose_winner, front_of
 from mnaslat.search.run.result import Ended, SearchResult, Winner, winner_name
 from mnaslat.search.run.run_store import EXACT_ACCURACY, SearchStore
-from mnaslat.search.run.validation import Calibration
+from mnaslat.search.run.validation import RunCalibration
 from mnaslat.search.settings import SearchSettings
 
-# Raised when a run of before would not go on as it began: other draws, or another order of them.
+# Raised when an older run would not continue as it began: other draws, or another order of them.
 RUN_FORMAT = 3
 
 
 def identity_of(problem: SearchProblem, settings: SearchSettings) -> dict[str, Any]:
-    """What must stay the same for a run to be gone on with, by names that people understand."""
+    """Collect what must stay the same for a run to be resumed, by names that people understand."""
     space = problem.space
     probes = [space.decode(row) for row in space.sample(4, np.random.default_rng(0))]
     predicted_ms = problem.predictor.predict_ms(probes)
@@ -39,15 +39,15 @@ def summarize(
     problem: SearchProblem,
     settings: SearchSettings,
     store: SearchStore,
-    calibration: Calibration,
+    calibration: RunCalibration,
     ended: Ended,
     command: str,
 ) -> SearchResult:
-    """The result of a run as its store stands; at least one network must have an accuracy."""
+    """Summarise a run as its store stands; at least one network must have an accuracy."""
     targets_ms, candidates = settings.targets_ms, calibration.candidates()
-    evaluations, rounds, children = store.evaluations(), store.rounds(), store.children()
+    evaluations, rounds, results = store.evaluations(), store.rounds(), store.results()
     proposed = {row.tokens for row in evaluations}
-    failures = [child.failure for text, child in children.items() if text in proposed]
+    failures = [result.failure for text, result in results.items() if text in proposed]
     return SearchResult(
         settings=settings,
         ended=ended,
@@ -58,8 +58,8 @@ def summarize(
         validations=tuple(store.validations()),
         failures=Counter(reason for reason in failures if reason),
         n_samples=len(evaluations),
-        n_networks=len({calibration.architecture(tokens) for tokens in proposed}),
-        accuracy_s=sum(child.cost_s for child in children.values()),
+        n_networks=len({calibration.decoder.network(tokens) for tokens in proposed}),
+        accuracy_s=sum(result.cost_s for result in results.values()),
         searcher_s=sum(record.searcher_s for record in rounds),
         seconds=sum(record.seconds for record in rounds),
         command=command,
@@ -67,9 +67,9 @@ def summarize(
 
 
 def winners_of(
-    candidates: Sequence[Candidate], targets_ms: Sequence[float], *, measured_only: bool
+    candidates: Sequence[EvaluatedCandidate], targets_ms: Sequence[float], *, measured_only: bool
 ) -> tuple[Winner, ...]:
-    """The answer at each target."""
+    """Choose the winner at each target."""
     winners = []
     for target_ms in targets_ms:
         chosen = choose_winner(candidates, target_ms, measured_only=measured_only)

@@ -1,8 +1,7 @@
-"""Keeping the reward tied to the device: measure, re-calibrate, rescore.
+"""Validates the predictor during a search: measures networks, re-calibrates, rescores.
 
-Predictors are wrong, and a search finds out where: it drifts to networks whose latency is predicted
-too low. So some are measured now and then, the predictor learns from it, and every reward so far is
-computed anew.
+A search drifts to networks whose latency is predicted too low. So some are measured now and then,
+the predictor is re-calibrated, and every reward so far is computed anew.
 """
 
 from collections.abc import Sequence
@@ -10,31 +9,32 @@ from dataclasses import replace
 
 import numpy as np
 
-from mnaslat.architecture import Architecture
 from mnaslat.arrays import Tokens
-from mnaslat.search.latency.choice_residual import Residual
+from mnaslat.search.decoder import Decoder
+from mnaslat.search.latency.choice_residual import ChoiceResidual
 from mnaslat.search.latency.latencies import Latencies, checked_ms
 from mnaslat.search.problem import SearchProblem
 from mnaslat.search.run.candidates import (
-    Candidate,
+    EvaluatedCandidate,
     best_unmeasured,
     candidates_of,
-    least_certain,
+    most_uncertain,
     worth_measuring,
 )
 from mnaslat.search.run.history import History
 from mnaslat.search.run.records import Validation
 from mnaslat.search.run.run_store import SearchStore
 from mnaslat.search.settings import SearchSettings
-from mnaslat.search.tokens import tokens_row
+from mnaslat.search.tokens import TokenKey, tokens_text
 
 
-class Calibration:
+class RunCalibration:
     """The predictor of a run as it is after all validations in its store.
 
     Attributes:
+        decoder: Of the space that is searched.
         latencies: What it predicts now.
-        validations: What it has been shown.
+        validations: Its measurements.
         history: Rescored whenever the predictor changes.
     """
 
@@ -42,27 +42,20 @@ class Calibration:
         self, problem: SearchProblem, settings: SearchSettings, store: SearchStore
     ) -> None:
         self._problem, self._kind, self._store = problem, settings.latency, store
-        self._architectures: dict[str, Architecture] = {}
+        self.decoder = Decoder(problem.space)
         self.validations = store.validations()
-        self.latencies = Latencies(problem.predictor, problem.space, self._kind)
-        self.history = History(problem.space, settings, self.latencies)
+        self.latencies = Latencies(problem.predictor, self.decoder, self._kind)
+        self.history = History(self.decoder, settings, self.latencies)
         self.history.load(store.evaluations())
         # A kill may have come after rewards were rescored for a validation that is redone now.
         self._recalibrate()
 
-    def architecture(self, tokens: str) -> Architecture:
-        """The network of a row of tokens."""
-        if tokens not in self._architectures:
-            self._architectures[tokens] = self._problem.space.decode(tokens_row(tokens))
-        return self._architectures[tokens]
-
-    def candidates(self) -> list[Candidate]:
-        """Every network that has an accuracy, with what is known; the highest reward first."""
+    def candidates(self) -> list[EvaluatedCandidate]:
+        """List every network that has an accuracy; the highest reward first."""
         return candidates_of(
             self.history.evaluations(0),
             self.validations,
-            self._problem.space,
-            architecture=self.architecture,
+            self.decoder,
             exact=self._problem.accuracy.noise == 0.0,
         )
 
@@ -71,7 +64,9 @@ class Calibration:
         """Whether there is something to measure with."""
         return self._problem.validator is not None
 
-    def validate(self, round_: int, candidates: Sequence[Candidate], why: Sequence[str]) -> None:
+    def validate(
+        self, round_: int, candidates: Sequence[EvaluatedCandidate], why: Sequence[str]
+    ) -> None:
         """Measure networks, re-calibrate with all measurements so far, rescore the past.
 
         What was measured before a run was interrupted is not measured again.
@@ -93,25 +88,25 @@ class Calibration:
             for each, before, reason in zip(candidates, before_ms, why, strict=True)
         ]
         # In the store's order: what the predictor learns must not depend on being interrupted.
-        self.validations += sorted(rows, key=lambda row: row.tokens)
+        self.validations += sorted(rows, key=_place)
         self._recalibrate()
         after_ms = self.latencies.predicted_ms(_rows(rows)).tolist()
         done = [
             replace(row, predicted_after_ms=after)
             for row, after in zip(rows, after_ms, strict=True)
         ]
-        self.validations[-len(done) :] = sorted(done, key=lambda row: row.tokens)
+        self.validations[-len(done) :] = sorted(done, key=_place)
         self._store.write_validations(done)
 
-    def _measured_ms(self, candidates: Sequence[Candidate]) -> dict[str, float]:
+    def _measured_ms(self, candidates: Sequence[EvaluatedCandidate]) -> dict[TokenKey, float]:
         assert self._problem.validator is not None
         known = self._store.measured_ms()
         missing = [each for each in candidates if each.tokens not in known]
         if missing:
             results = self._problem.validator.measure([each.architecture for each in missing])
-            texts = [each.tokens for each in missing]
-            rows = np.array([tokens_row(text) for text in texts])
-            fresh = dict(zip(texts, checked_ms(results, rows, "measured").tolist(), strict=True))
+            keys = [each.tokens for each in missing]
+            latency_ms = checked_ms(results, np.array(keys), "measured").tolist()
+            fresh = dict(zip(keys, latency_ms, strict=True))
             self._store.add_measurements(fresh)
             self._store.commit()
             known |= fresh
@@ -119,33 +114,35 @@ class Calibration:
 
     def _recalibrate(self) -> None:
         """Predict as all validations so far teach, and rescore all evaluations."""
-        space, predictor = self._problem.space, self._problem.predictor
+        decoder, predictor = self.decoder, self._problem.predictor
         residual = None
         if self.validations:
             tokens = _rows(self.validations)
             measured_ms = np.array([row.measured_ms for row in self.validations])
-            predictor = predictor.recalibrated([space.decode(row) for row in tokens], measured_ms)
-            predicted_ms = Latencies(predictor, space).predicted_ms(tokens)
-            residual = Residual(space.n_choices, tokens, predicted_ms, measured_ms)
-        self.latencies = Latencies(predictor, space, self._kind, residual)
+            predictor = predictor.recalibrated(decoder.networks(tokens), measured_ms)
+            predicted_ms = Latencies(predictor, decoder).predicted_ms(tokens)
+            residual = ChoiceResidual(decoder.space.n_choices, tokens, predicted_ms, measured_ms)
+        self.latencies = Latencies(predictor, decoder, self._kind, residual)
         self._store.write_evaluations(self.history.rescore(self.latencies))
 
 
-def validate_round(calibration: Calibration, settings: SearchSettings, round_: int) -> None:
-    """Measure the best and the least certain networks so far."""
+def validate_round(calibration: RunCalibration, settings: SearchSettings, round_: int) -> None:
+    """Measure the best and the most uncertain networks so far."""
     candidates = calibration.candidates()
     best = best_unmeasured(candidates, settings.validate_top, settings.targets_ms, settings.reward)
-    doubtful = least_certain(
+    uncertain = most_uncertain(
         candidates,
         settings.validate_uncertain,
         calibration.latencies,
         [each.tokens for each in best],
     )
-    why = ["best"] * len(best) + ["uncertain"] * len(doubtful)
-    calibration.validate(round_, [*best, *doubtful], why)
+    why = ["best"] * len(best) + ["uncertain"] * len(uncertain)
+    calibration.validate(round_, [*best, *uncertain], why)
 
 
-def settle(calibration: Calibration, settings: SearchSettings, first_round: int) -> None:
+def measure_final_candidates(
+    calibration: RunCalibration, settings: SearchSettings, first_round: int
+) -> None:
     """Measure until every answer is the most accurate measured network at or under its target."""
     n_left = settings.n_final_validations if calibration.measures else 0
     round_ = first_round
@@ -164,4 +161,9 @@ def settle(calibration: Calibration, settings: SearchSettings, first_round: int)
 
 
 def _rows(validations: Sequence[Validation]) -> Tokens:
-    return np.array([tokens_row(row.tokens) for row in validations], dtype=np.int64)
+    return np.array([row.tokens for row in validations], dtype=np.int64)
+
+
+def _place(validation: Validation) -> str:
+    """Orders validations as the store does."""
+    return tokens_text(validation.tokens)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
+class Observations:
     """All evaluations so far, in order, as arrays; a searcher only reads them.
 
     Latencies and rewards are by the present predictor: they change when it is re-calibrated.
@@ -53,17 +53,17 @@ class Seen:
 class Searcher(Protocol):
     """Proposes networks and learns from what they were worth.
 
-    With its state restored and the same ``Seen`` it goes on as if it had never stopped.
+    With its state restored and the same ``Observations`` it goes on as if it had never stopped.
     """
 
-    def propose(self, seen: Seen, n: int, /) -> Tokens:
+    def propose(self, observations: Observations, n: int, /) -> Tokens:
         """Rows to evaluate next, shape ``(1 <= m <= n, decisions)``.
 
         A network that was proposed before costs an evaluation too, though it is not asked for
         again.
         """
 
-    def learn(self, seen: Seen, first: int, /) -> Mapping[str, float]:
+    def learn(self, observations: Observations, first: int, /) -> Mapping[str, float]:
         """Take in what the rows from ``first`` on were worth: all of the last proposal.
 
         Returns:
@@ -73,7 +73,7 @@ class Searcher(Protocol):
     def state(self) -> dict[str, Any]:
         """Tensors and plain values for the checkpoint, between two rounds."""
 
-    def restore(self, state: Mapping[str, Any], seen: Seen, /) -> None:
+    def restore(self, state: Mapping[str, Any], observations: Observations, /) -> None:
         """Be as it was when ``state`` was taken; ``seen`` is what was seen then.
 
         Raises:

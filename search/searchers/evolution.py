@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from mnaslat.arrays import Tokens
-from mnaslat.search.searchers.base import Seen
+from mnaslat.search.searchers.base import Observations
 
 
 class EvolutionSearcher:
@@ -28,23 +28,25 @@ class EvolutionSearcher:
             raise ValueError(f"sample must lie in 1..{population}, got {sample}.")
         self._seed, self._population, self._sample = seed, population, sample
 
-    def propose(self, seen: Seen, n: int, /) -> Tokens:
+    def propose(self, observations: Observations, n: int, /) -> Tokens:
         """One child at a time; before there is a population, random rows."""
-        rng = np.random.default_rng([self._seed, len(seen)])
-        born = np.flatnonzero(np.isfinite(seen.reward))  # children that failed never lived
+        rng = np.random.default_rng([self._seed, len(observations)])
+        born = np.flatnonzero(np.isfinite(observations.reward))  # children that failed never lived
         if len(born) < self._population:
-            return random_rows(seen, min(n, self._population - len(born)), rng)
+            return random_rows(observations, min(n, self._population - len(born)), rng)
         alive = born[-self._population :]
         met = rng.choice(alive, self._sample, replace=False)
-        target_ms = np.repeat(seen.next_target_ms(1), len(met))
-        worth = seen.reward_of(seen.accuracy[met], seen.latency_ms[met], target_ms)
-        child = seen.tokens[met[int(worth.argmax())]].copy()
-        position = rng.choice(np.flatnonzero(seen.n_choices > 1))
-        n_choices = seen.n_choices[position]
-        child[position] = (child[position] + rng.integers(1, n_choices)) % n_choices
-        return np.asarray(child[None])
+        target_ms = np.repeat(observations.next_target_ms(1), len(met))
+        worth = observations.reward_of(
+            observations.accuracy[met], observations.latency_ms[met], target_ms
+        )
+        offspring = observations.tokens[met[int(worth.argmax())]].copy()
+        position = rng.choice(np.flatnonzero(observations.n_choices > 1))
+        n_choices = observations.n_choices[position]
+        offspring[position] = (offspring[position] + rng.integers(1, n_choices)) % n_choices
+        return np.asarray(offspring[None])
 
-    def learn(self, seen: Seen, first: int, /) -> Mapping[str, float]:
+    def learn(self, observations: Observations, first: int, /) -> Mapping[str, float]:
         """Nothing: the population is read from what was seen."""
         return {}
 
@@ -52,9 +54,9 @@ class EvolutionSearcher:
         """Nothing: all is in the evaluations."""
         return {}
 
-    def restore(self, state: Mapping[str, Any], seen: Seen, /) -> None:
+    def restore(self, state: Mapping[str, Any], observations: Observations, /) -> None:
         """Nothing to do."""
 
 
-def random_rows(seen: Seen, n: int, rng: np.random.Generator) -> Tokens:
-    return rng.integers(0, seen.n_choices, size=(n, len(seen.n_choices)))
+def random_rows(observations: Observations, n: int, rng: np.random.Generator) -> Tokens:
+    return rng.integers(0, observations.n_choices, size=(n, len(observations.n_choices)))

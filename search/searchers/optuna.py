@@ -9,7 +9,7 @@ import numpy as np
 
 from mnaslat.arrays import Tokens
 from mnaslat.errors import SearchError
-from mnaslat.search.searchers.base import Seen
+from mnaslat.search.searchers.base import Observations
 
 
 class OptunaSearcher:
@@ -40,42 +40,42 @@ class OptunaSearcher:
         self._study = self._new_study(seed)
         self._trial: Any = None
         # What was told, as it was then: rewards change when the predictor is re-calibrated.
-        self._told: list[list[float] | None] = []
+        self._reported: list[list[float] | None] = []
 
-    def propose(self, seen: Seen, n: int, /) -> Tokens:
+    def propose(self, observations: Observations, n: int, /) -> Tokens:
         """One row."""
         distributions = {
             f"d{position:03d}": self._optuna.distributions.CategoricalDistribution(
                 tuple(range(n_choices))
             )
-            for position, n_choices in enumerate(seen.n_choices.tolist())
+            for position, n_choices in enumerate(observations.n_choices.tolist())
         }
         with _quiet(self._optuna):
             self._trial = self._study.ask(distributions)
         return np.array([[self._trial.params[name] for name in distributions]], dtype=np.int64)
 
-    def learn(self, seen: Seen, first: int, /) -> Mapping[str, float]:
+    def learn(self, observations: Observations, first: int, /) -> Mapping[str, float]:
         """Tell the sampler; a child that failed is a failed trial."""
-        if math.isnan(seen.reward[first]):
+        if math.isnan(observations.reward[first]):
             self._tell(None)
         elif self._two_goals:
-            self._tell([float(seen.accuracy[first]), float(seen.latency_ms[first])])
+            self._tell([float(observations.accuracy[first]), float(observations.latency_ms[first])])
         else:
-            self._tell([float(seen.reward[first])])
+            self._tell([float(observations.reward[first])])
         return {}
 
     def state(self) -> dict[str, Any]:
         """What the sampler was told."""
-        return {"told": list(self._told)}
+        return {"told": list(self._reported)}
 
-    def restore(self, state: Mapping[str, Any], seen: Seen, /) -> None:
+    def restore(self, state: Mapping[str, Any], observations: Observations, /) -> None:
         """Ask and tell all again.
 
         Raises:
             SearchError: If the sampler answers otherwise than then.
         """
         for index, values in enumerate(state["told"]):
-            if not np.array_equal(self.propose(seen, 1)[0], seen.tokens[index]):
+            if not np.array_equal(self.propose(observations, 1)[0], observations.tokens[index]):
                 raise SearchError(
                     f"Optuna {self._optuna.__version__} proposes other networks than it did when "
                     "the run was started. Go on with the version of then, or start another run."
@@ -99,7 +99,7 @@ class OptunaSearcher:
                 self._study.tell(self._trial, state=self._optuna.trial.TrialState.FAIL)
             else:
                 self._study.tell(self._trial, values)
-        self._told.append(values)
+        self._reported.append(values)
 
 
 class _quiet:

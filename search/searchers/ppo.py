@@ -14,7 +14,8 @@ from mnaslat.search.controllers.base import Controller
 from mnaslat.search.controllers.independent import TableController
 from mnaslat.search.controllers.lstm import RecurrentController
 from mnaslat.search.controllers.presets import Preset, preset
-from mnaslat.search.searchers.base import Seen
+from mnaslat.search.searchers.base import Observations
+from mnaslat.search.tokens import token_keys
 
 
 def new_controller(chosen: Preset, n_choices: Tokens, *, seed: int, in_range: bool) -> Controller:
@@ -55,30 +56,30 @@ class PPOSearcher:
         self._condition: Tensor | None = None  # of the last proposal
         self._log_probs: Tensor | None = None
 
-    def propose(self, seen: Seen, n: int, /) -> Tokens:
+    def propose(self, observations: Observations, n: int, /) -> Tokens:
         """``n`` rows, as far as they can be found none that was seen before."""
-        self._condition = self._conditions(seen, seen.next_target_ms(n))
-        tokens = self._draw(n, seen)
+        self._condition = self._conditions(observations, observations.next_target_ms(n))
+        tokens = self._draw(n, observations)
         self._log_probs = ppo.drawn_log_probs(self._controller, tokens, self._condition)
         return np.asarray(tokens.numpy())
 
-    def learn(self, seen: Seen, first: int, /) -> Mapping[str, float]:
+    def learn(self, observations: Observations, first: int, /) -> Mapping[str, float]:
         """One update on what was evaluated now and in the last updates."""
         assert self._log_probs is not None
         before = [each for each in self._replayed if each.first < first]
         drawn = [*before, _Drawn(first, self._log_probs)]
         self._replayed = drawn[-self._settings.n_replayed :]
         begin = self._replayed[0].first
-        there = np.isfinite(seen.reward[begin:])  # children that failed teach nothing
+        there = np.isfinite(observations.reward[begin:])  # children that failed teach nothing
         if not there.any():
             return {}
         rollout = ppo.Rollout(
-            tokens=torch.from_numpy(seen.tokens[begin:][there]),
+            tokens=torch.from_numpy(observations.tokens[begin:][there]),
             drawn_log_probs=torch.cat([each.log_probs for each in self._replayed])[
                 torch.from_numpy(there)
             ],
             condition=self._condition,
-            rewards=torch.from_numpy(self._rewards(seen, begin, first)[:, there]).float(),
+            rewards=torch.from_numpy(self._rewards(observations, begin, first)[:, there]).float(),
         )
         log = ppo.update(
             self._controller,
@@ -86,12 +87,12 @@ class PPOSearcher:
             rollout,
             self._settings,
             entropy_bonus=self._entropy_bonus,
-            baseline=self._moving_average(seen, first),
+            baseline=self._moving_average(observations, first),
         )
-        self._entropy_bonus = ppo.steered(
+        self._entropy_bonus = ppo.scheduled_entropy_bonus(
             self._entropy_bonus,
             log.entropy / self._controller.max_entropy,
-            min(len(seen) / seen.n_total, 1.0),
+            min(len(observations) / observations.n_total, 1.0),
             self._settings,
         )
         return {**asdict(log), "entropy_bonus": self._entropy_bonus}
@@ -108,7 +109,7 @@ class PPOSearcher:
             ],
         }
 
-    def restore(self, state: Mapping[str, Any], seen: Seen, /) -> None:
+    def restore(self, state: Mapping[str, Any], observations: Observations, /) -> None:
         """Be as it was between two rounds."""
         self._controller.load_state_dict(state["controller"])
         self._optimizer.load_state_dict(state["optimizer"])
@@ -118,48 +119,48 @@ class PPOSearcher:
             _Drawn(int(each["first"]), each["log_probs"]) for each in state["replayed"]
         ]
 
-    def _conditions(self, seen: Seen, target_ms: Floats) -> Tensor | None:
+    def _conditions(self, observations: Observations, target_ms: Floats) -> Tensor | None:
         """Where targets lie in their range, in logarithms, shape ``(n,)``; None: there is one."""
         if not self._in_range:
             return None
-        low, high = np.log(seen.target_range_ms)
+        low, high = np.log(observations.target_range_ms)
         return torch.from_numpy((np.log(target_ms) - low) / (high - low)).float()
 
-    def _draw(self, n: int, seen: Seen) -> Tensor:
+    def _draw(self, n: int, observations: Observations) -> Tensor:
         """``n`` rows, each under its own condition; one that was seen is drawn again."""
-        known = {row.tobytes() for row in seen.tokens}
+        known = set(token_keys(observations.tokens))
         tokens = self._controller.sample(n, self._generator, self._condition)
         for _ in range(self._settings.n_draws - 1):
             again, taken = [], set(known)
-            for index, row in enumerate(tokens.numpy()):
-                if row.tobytes() in taken:
+            for index, key in enumerate(token_keys(tokens.numpy())):
+                if key in taken:
                     again.append(index)
-                taken.add(row.tobytes())
+                taken.add(key)
             if not again:
                 break
             own = None if self._condition is None else self._condition[again]
             tokens[again] = self._controller.sample(len(again), self._generator, own)
         return tokens
 
-    def _rewards(self, seen: Seen, begin: int, first: int) -> Floats:
+    def _rewards(self, observations: Observations, begin: int, first: int) -> Floats:
         """Of the rows from ``begin`` under every target of the rows from ``first``: ``(c, n)``."""
         if not self._in_range:
-            return seen.reward[None, begin:]
-        target_ms, n = seen.target_ms[first:], len(seen) - begin
-        rewards = seen.reward_of(
-            np.tile(seen.accuracy[begin:], len(target_ms)),
-            np.tile(seen.latency_ms[begin:], len(target_ms)),
+            return observations.reward[None, begin:]
+        target_ms, n = observations.target_ms[first:], len(observations) - begin
+        rewards = observations.reward_of(
+            np.tile(observations.accuracy[begin:], len(target_ms)),
+            np.tile(observations.latency_ms[begin:], len(target_ms)),
             target_ms.repeat(n),
         )
         return rewards.reshape(len(target_ms), n)
 
-    def _moving_average(self, seen: Seen, first: int) -> float | None:
+    def _moving_average(self, observations: Observations, first: int) -> float | None:
         """Of the rewards of the updates before, as they are scored now."""
         baseline: float | None = None
         if self._settings.advantages != "ema":
             return baseline
         for start in range(0, first, self._settings.n_samples):
-            rewards = seen.reward[start : min(start + self._settings.n_samples, first)]
+            rewards = observations.reward[start : min(start + self._settings.n_samples, first)]
             if np.isfinite(rewards).any():
                 mean = float(rewards[np.isfinite(rewards)].mean())
                 baseline = ppo.next_baseline(baseline, mean, self._settings)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from mnaslat.arrays import Tokens
-from mnaslat.search.searchers.base import Seen
+from mnaslat.search.searchers.base import Observations
 from mnaslat.search.searchers.evolution import random_rows
 
 
@@ -16,11 +16,11 @@ class RandomSearcher:
     def __init__(self, *, seed: int) -> None:
         self._seed = seed
 
-    def propose(self, seen: Seen, n: int, /) -> Tokens:
+    def propose(self, observations: Observations, n: int, /) -> Tokens:
         """``n`` rows."""
-        return random_rows(seen, n, np.random.default_rng([self._seed, len(seen)]))
+        return random_rows(observations, n, np.random.default_rng([self._seed, len(observations)]))
 
-    def learn(self, seen: Seen, first: int, /) -> Mapping[str, float]:
+    def learn(self, observations: Observations, first: int, /) -> Mapping[str, float]:
         """Nothing."""
         return {}
 
@@ -28,5 +28,5 @@ class RandomSearcher:
         """Nothing: what is drawn depends on the seed and the number of evaluations."""
         return {}
 
-    def restore(self, state: Mapping[str, Any], seen: Seen, /) -> None:
+    def restore(self, state: Mapping[str, Any], observations: Observations, /) -> None:
         """Nothing to do."""

@@ -27,9 +27,9 @@ def _ppo(n_choices: "Tokens", settings: "SearchSettings") -> "Searcher":
     low_ms, high_ms = settings.target_range_ms
     # The paper has no model; over a range the controller alone is as good (docs/decisions.md).
     if settings.surrogate and settings.preset == "fast" and low_ms == high_ms:
-        from mnaslat.search.searchers.surrogate_ppo import AssistedSearcher
+        from mnaslat.search.searchers.surrogate_ppo import SurrogatePPOSearcher
 
-        return AssistedSearcher(n_choices, seed=settings.seed)
+        return SurrogatePPOSearcher(n_choices, seed=settings.seed)
     from mnaslat.search.searchers.ppo import PPOSearcher
 
     return PPOSearcher(n_choices, settings.preset, seed=settings.seed, in_range=low_ms < high_ms)

@@ -23,15 +23,16 @@ from mnaslat.arrays import Floats, Tokens
 from mnaslat.search.controllers import ppo
 from mnaslat.search.controllers.independent import TableController
 from mnaslat.search.controllers.presets import preset
-from mnaslat.search.searchers.base import Seen
+from mnaslat.search.searchers.base import Observations
 from mnaslat.search.searchers.gaussian_process import GaussianProcess
+from mnaslat.search.tokens import TokenKey, token_keys
 
 
 @dataclass(frozen=True, kw_only=True)
-class AssistedSettings:
+class SurrogatePPOSettings:
     """How the model helps. Where the figures come from: docs/decisions.md."""
 
-    n_leg: int = 100  # networks evaluated in a leg, its start included
+    n_restart: int = 100  # networks evaluated in a leg, its start included
     n_start: int = 20  # random networks that it begins with
     n_tries: int = 20  # each is the first of so many that keeps to the target, else the fastest
     n_batch: int = 5  # networks evaluated between two trainings of the controller
@@ -50,12 +51,14 @@ class AssistedSettings:
         for name, value in vars(self).items():
             if not value > 0:
                 raise ValueError(f"{name} must be positive, got {value}.")
-        if not self.n_start < self.n_leg:
-            raise ValueError(f"A leg of {self.n_leg} cannot start with {self.n_start} networks.")
+        if not self.n_start < self.n_restart:
+            raise ValueError(
+                f"A leg of {self.n_restart} cannot start with {self.n_start} networks."
+            )
 
 
 @dataclass(frozen=True)
-class _Leg:
+class _Restart:
     """The numbers of evaluations of a leg: in all, at random to begin with, and in a batch."""
 
     n: int
@@ -63,14 +66,14 @@ class _Leg:
     n_batch: int
 
     @staticmethod
-    def beginning_at(first: int, settings: AssistedSettings) -> "_Leg":
+    def beginning_at(first: int, settings: SurrogatePPOSettings) -> "_Restart":
         growth = max(1.0, first / settings.n_growing)
-        return _Leg(
-            *(int(growth * n) for n in (settings.n_leg, settings.n_start, settings.n_batch))
+        return _Restart(
+            *(int(growth * n) for n in (settings.n_restart, settings.n_start, settings.n_batch))
         )
 
 
-class AssistedSearcher:
+class SurrogatePPOSearcher:
     """Proposes what a controller that learned from guesses draws, never a network twice.
 
     Args:
@@ -80,42 +83,42 @@ class AssistedSearcher:
     """
 
     def __init__(
-        self, n_choices: Tokens, *, seed: int, settings: AssistedSettings | None = None
+        self, n_choices: Tokens, *, seed: int, settings: SurrogatePPOSettings | None = None
     ) -> None:
         self._n_choices = torch.as_tensor(n_choices)
-        self._settings = settings or AssistedSettings()
+        self._settings = settings or SurrogatePPOSettings()
         self._ppo = replace(
             preset("fast").ppo, n_samples=self._settings.n_samples, n_replayed=1, n_draws=1
         )
         self._generator = torch.Generator().manual_seed(seed)
         self._model = GaussianProcess(self._n_choices)
-        self._rows: set[bytes] = set()  # of tokens that were seen, and their networks ...
+        self._rows: set[TokenKey] = set()  # of tokens that were seen, and their networks ...
         self._networks: set[Architecture] = set()
         self._n_looked_at = 0  # ... among so many evaluations
-        self._begin_leg(0)
+        self._begin_restart(0)
 
-    def propose(self, seen: Seen, n: int, /) -> Tokens:
+    def propose(self, observations: Observations, n: int, /) -> Tokens:
         """The next rows of the leg; known ones only where the space has no others left."""
-        if len(seen) - self._leg_first >= self._leg.n:
-            self._begin_leg(len(seen))
-        n_done = len(seen) - self._leg_first
-        if n_done >= self._leg.n_start and np.isfinite(seen.accuracy).any():
-            n_batch = min(self._leg.n_batch, self._leg.n - n_done, n)
-            rows = self._promising(seen, n_done, n_batch)
+        if len(observations) - self._restart_first >= self._restart.n:
+            self._begin_restart(len(observations))
+        n_done = len(observations) - self._restart_first
+        if n_done >= self._restart.n_start and np.isfinite(observations.accuracy).any():
+            n_batch = min(self._restart.n_batch, self._restart.n - n_done, n)
+            rows = self._promising(observations, n_done, n_batch)
             if len(rows):
                 return rows
-            self._begin_leg(len(seen))  # all that the controller still draws is known
+            self._begin_restart(len(observations))  # all that the controller still draws is known
             n_done = 0
-        return self._starts(seen, min(max(self._leg.n_start - n_done, 1), n))
+        return self._starts(observations, min(max(self._restart.n_start - n_done, 1), n))
 
-    def learn(self, seen: Seen, first: int, /) -> Mapping[str, float]:
+    def learn(self, observations: Observations, first: int, /) -> Mapping[str, float]:
         """Nothing: model and controller learn when they are asked next, from all that was seen."""
-        return {**self._log, "leg_first": float(self._leg_first)}
+        return {**self._log, "leg_first": float(self._restart_first)}
 
     def state(self) -> dict[str, Any]:
         """The controller as it is in its leg, and the model's weights."""
         return {
-            "leg_first": self._leg_first,
+            "leg_first": self._restart_first,
             "entropy_bonus": self._entropy_bonus,
             "controller": self._controller.state_dict(),
             "optimizer": self._optimizer.state_dict(),
@@ -123,97 +126,101 @@ class AssistedSearcher:
             "generator": self._generator.get_state(),
         }
 
-    def restore(self, state: Mapping[str, Any], seen: Seen, /) -> None:
+    def restore(self, state: Mapping[str, Any], observations: Observations, /) -> None:
         """Be as it was between two rounds."""
-        self._begin_leg(int(state["leg_first"]))
+        self._begin_restart(int(state["leg_first"]))
         self._entropy_bonus = float(state["entropy_bonus"])
         self._controller.load_state_dict(state["controller"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._model.restore(state["model"])
         self._generator.set_state(state["generator"])
 
-    def _begin_leg(self, first: int) -> None:
-        self._leg_first = first
+    def _begin_restart(self, first: int) -> None:
+        self._restart_first = first
         self._log: dict[str, float] = {}  # of the leg's last update
-        self._leg = _Leg.beginning_at(first, self._settings)
+        self._restart = _Restart.beginning_at(first, self._settings)
         # In double precision, as the model: their draws and ranks agree on every machine.
         self._controller = TableController(self._n_choices).double()
         self._optimizer = ppo.new_optimizer(self._controller, self._ppo)
         self._entropy_bonus = self._ppo.entropy
 
-    def _starts(self, seen: Seen, n: int) -> Tokens:
+    def _starts(self, observations: Observations, n: int) -> Tokens:
         """Random networks that keep to the target, as far as there are any that were not seen."""
-        self._look_at(seen)
+        self._look_at(observations)
         n_tries = self._settings.n_tries
         for _ in range(20):  # of a small space most may be known
             drawn = torch.rand(n * n_tries, len(self._n_choices), generator=self._generator)
             rows: Tokens = (drawn * self._n_choices).long().numpy()
-            latency_ms = seen.latency_of(rows).reshape(n, n_tries)
-            keeps = self._keeps_to_target(seen, latency_ms)
+            latency_ms = observations.latency_of(rows).reshape(n, n_tries)
+            keeps = self._keeps_to_target(observations, latency_ms)
             first = np.where(keeps.any(1), keeps.argmax(1), latency_ms.argmin(1))
             rows = rows.reshape(n, n_tries, -1)[np.arange(n), first]
-            new = _new_ones(seen.networks_of(rows), self._networks)
+            new = _new_ones(observations.networks_of(rows), self._networks)
             if new:
                 return rows[new]
         return rows
 
-    def _keeps_to_target(self, seen: Seen, latency_ms: Floats) -> NDArray[np.bool_]:
+    def _keeps_to_target(self, observations: Observations, latency_ms: Floats) -> NDArray[np.bool_]:
         """Everything does where being faster is always worth something (the soft reward)."""
-        target_ms = seen.next_target_ms(1)
+        target_ms = observations.next_target_ms(1)
         at, below = (
-            seen.reward_of(np.ones(1), share * target_ms, target_ms)[0] for share in (1.0, 0.5)
+            observations.reward_of(np.ones(1), share * target_ms, target_ms)[0]
+            for share in (1.0, 0.5)
         )
         return np.asarray((latency_ms <= target_ms) | (below > at))
 
-    def _promising(self, seen: Seen, n_done: int, n: int) -> Tokens:
-        there = np.flatnonzero(np.isfinite(seen.accuracy))
-        tokens = torch.from_numpy(seen.tokens[there])
-        accuracies = torch.from_numpy(seen.accuracy[there])
+    def _promising(self, observations: Observations, n_done: int, n: int) -> Tokens:
+        there = np.flatnonzero(np.isfinite(observations.accuracy))
+        tokens = torch.from_numpy(observations.tokens[there])
+        accuracies = torch.from_numpy(observations.accuracy[there])
         self._model.fit_weights(tokens, accuracies, self._generator)
         if len(there) > self._settings.n_known:
-            best = np.argsort(-seen.reward[there], kind="stable")[: self._settings.n_known]
+            best = np.argsort(-observations.reward[there], kind="stable")[: self._settings.n_known]
             tokens, accuracies = tokens[best], accuracies[best]
         self._model.condition(tokens, accuracies)
         # 1. The controller learns; all that it draws on the way is a candidate.
-        n_start, n_leg = self._leg.n_start, self._leg.n
-        share_done = (n_done - n_start + n) / (n_leg - n_start)
-        drawn = [self._imagined_update(seen, share_done) for _ in range(self._settings.n_updates)]
-        self._look_at(seen)
-        candidates = {
-            row.tobytes(): row
-            for row in torch.cat(drawn).numpy()
-            if row.tobytes() not in self._rows
-        }
-        if not candidates:
+        n_start, n_restart = self._restart.n_start, self._restart.n
+        share_done = (n_done - n_start + n) / (n_restart - n_start)
+        drawn = [
+            self._imagined_update(observations, share_done) for _ in range(self._settings.n_updates)
+        ]
+        self._look_at(observations)
+        keys = dict.fromkeys(token_keys(torch.cat(drawn).numpy()))
+        new = [key for key in keys if key not in self._rows]
+        if not new:
             return np.empty((0, len(self._n_choices)), dtype=np.int64)
-        rows = np.array(list(candidates.values()))
+        rows = np.array(new, dtype=np.int64)
         # 2. The shortlist: the best of them as the model sees it.
-        latency_ms = seen.latency_of(rows)
-        guesses = self._rewards(seen, self._model.predict(torch.from_numpy(rows)), latency_ms)
+        latency_ms = observations.latency_of(rows)
+        guesses = self._rewards(
+            observations, self._model.predict(torch.from_numpy(rows)), latency_ms
+        )
         best = np.argsort(-guesses, kind="stable")[: self._settings.n_shortlist]
         rows, latency_ms = rows[best], latency_ms[best]
         # 3. The batch: each is the best in one draw of what the accuracies may be (Thompson, 1933).
         draws = self._model.draw(
             torch.from_numpy(rows), min(n, len(rows)), self._generator, self._settings.spread
         )
-        return self._chosen(seen, rows, [self._rewards(seen, row, latency_ms) for row in draws])
+        return self._chosen(
+            observations, rows, [self._rewards(observations, row, latency_ms) for row in draws]
+        )
 
-    def _chosen(self, seen: Seen, rows: Tokens, rewards: list[Floats]) -> Tokens:
+    def _chosen(self, observations: Observations, rows: Tokens, rewards: list[Floats]) -> Tokens:
         """The best row by each of the rewards, none being a network that is known."""
         chosen: dict[Architecture, int] = {}
         for each in rewards:
             for index in np.argsort(-each, kind="stable"):
-                (network,) = seen.networks_of(rows[index][None])
+                (network,) = observations.networks_of(rows[index][None])
                 if network not in self._networks and network not in chosen:
                     chosen[network] = int(index)
                     break
         return np.asarray(rows[list(chosen.values())])
 
-    def _imagined_update(self, seen: Seen, share_done: float) -> Tensor:
+    def _imagined_update(self, observations: Observations, share_done: float) -> Tensor:
         """One update on guesses; returns the rows that were drawn."""
         tokens = self._controller.sample(self._ppo.n_samples, self._generator)
         guesses = self._model.predict(tokens)
-        rewards = self._rewards(seen, guesses, seen.latency_of(tokens.numpy()))
+        rewards = self._rewards(observations, guesses, observations.latency_of(tokens.numpy()))
         rollout = ppo.Rollout(
             tokens=tokens,
             drawn_log_probs=ppo.drawn_log_probs(self._controller, tokens),
@@ -228,20 +235,24 @@ class AssistedSearcher:
             entropy_bonus=self._entropy_bonus,
         )
         share = log.entropy / self._controller.max_entropy
-        self._entropy_bonus = ppo.steered(self._entropy_bonus, share, share_done, self._ppo)
+        self._entropy_bonus = ppo.scheduled_entropy_bonus(
+            self._entropy_bonus, share, share_done, self._ppo
+        )
         self._log = {**asdict(log), "entropy_bonus": self._entropy_bonus}
         return tokens
 
-    def _rewards(self, seen: Seen, accuracies: Tensor, latency_ms: Floats) -> Floats:
-        target_ms = np.full(len(latency_ms), seen.next_target_ms(1)[0])
-        return seen.reward_of(accuracies.numpy(), latency_ms, target_ms)
+    def _rewards(
+        self, observations: Observations, accuracies: Tensor, latency_ms: Floats
+    ) -> Floats:
+        target_ms = np.full(len(latency_ms), observations.next_target_ms(1)[0])
+        return observations.reward_of(accuracies.numpy(), latency_ms, target_ms)
 
-    def _look_at(self, seen: Seen) -> None:
+    def _look_at(self, observations: Observations) -> None:
         """Note what has come since the last time; other tokens can stand for a network seen."""
-        new = seen.tokens[self._n_looked_at :]
-        self._rows.update(row.tobytes() for row in new)
-        self._networks.update(seen.networks_of(new))
-        self._n_looked_at = len(seen)
+        new = observations.tokens[self._n_looked_at :]
+        self._rows.update(token_keys(new))
+        self._networks.update(observations.networks_of(new))
+        self._n_looked_at = len(observations)
 
 
 def _new_ones(networks: list[Architecture], known: set[Architecture]) -> list[int]:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnaslat.arrays import Tokens
+from mnaslat.search.accuracy.source import decoded_candidates
 from mnaslat.space import load_space
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
@@ -155,7 +156,7 @@ def test_a_search_is_told_what_the_judge_says(judges: Any, name: str) -> None:
     problem = judge.problem()
     rows = judge.space.sample(20, np.random.default_rng(0))
     networks = [judge.space.decode(row) for row in rows]
-    told = dict(problem.accuracy.evaluate(networks))
+    told = dict(problem.accuracy.evaluate(decoded_candidates(judge.space, rows)))
     assert [told[index].accuracy for index in range(20)] == judge.accuracy(rows).tolist()
     assert problem.predictor.predict_ms(networks) == pytest.approx(judge.latency_ms(rows))
     assert problem.predictor.compile(judge.space)(rows) == pytest.approx(judge.latency_ms(rows))

@@ -30,8 +30,9 @@ from mnaslat.predictors import (
     measured_networks,
 )
 from mnaslat.search import RewardSettings, Search, SearchProblem, SearchSettings
-from mnaslat.search.accuracy.source import ChildResult
+from mnaslat.search.accuracy.source import Candidate, CandidateResult
 from mnaslat.search.run.run_store import SearchStore
+from mnaslat.search.tokens import tokens_text
 from mnaslat.space import SearchSpace, load_space
 from mnaslat.zoo import load_network
 
@@ -231,17 +232,15 @@ class MadeUpAccuracy:
     description = "made up"
     noise = 0.0
 
-    def evaluate(
-        self, architectures: Sequence[Architecture], /
-    ) -> Iterator[tuple[int, ChildResult]]:
+    def evaluate(self, candidates: Sequence[Candidate], /) -> Iterator[tuple[int, CandidateResult]]:
         """One after the other."""
-        for index, architecture in enumerate(architectures):
-            row = SPACE.encode(architecture)
+        for index, candidate in enumerate(candidates):
+            row = np.array(candidate.tokens)
             if row.sum() % 23 == 0:
-                yield index, ChildResult(accuracy=None, failure="it diverged")
+                yield index, CandidateResult(accuracy=None, failure="it diverged")
                 continue
             worth = float((row * np.linspace(1.5, 0.5, len(row))).sum())
-            yield index, ChildResult(accuracy=0.4 + 0.5 * math.tanh(worth / 40.0))
+            yield index, CandidateResult(accuracy=0.4 + 0.5 * math.tanh(worth / 40.0))
 
 
 class MadeUpDevice:
@@ -263,8 +262,8 @@ def search(settings: SearchSettings, folder: Path) -> dict[str, Any]:
         result = running.run()
     return {
         **found_in(folder),
-        "winners": [winner.candidate.tokens for winner in result.winners],
-        "front": [candidate.tokens for candidate in result.front],
+        "winners": [tokens_text(winner.candidate.tokens) for winner in result.winners],
+        "front": [tokens_text(candidate.tokens) for candidate in result.front],
     }
 
 
@@ -280,7 +279,7 @@ def found_in(folder: Path) -> dict[str, Any]:
         return {
             "evaluations": [
                 [
-                    each.tokens,
+                    tokens_text(each.tokens),
                     each.target_ms,
                     each.accuracy,
                     each.predicted_ms,
@@ -291,7 +290,7 @@ def found_in(folder: Path) -> dict[str, Any]:
             ],
             "validations": [
                 [
-                    each.tokens,
+                    tokens_text(each.tokens),
                     each.why,
                     each.round,
                     each.predicted_ms,

@@ -10,19 +10,18 @@ from mnaslat.reports.charts import drift_chart, reward_chart
 from mnaslat.reports.page_data import ReportPage, RewardPoint
 from mnaslat.reports.run_page import run_page
 from mnaslat.search.reward import RewardSettings
-from mnaslat.search.run.candidates import Candidate
+from mnaslat.search.run.candidates import EvaluatedCandidate
 from mnaslat.search.run.records import Evaluation, RoundRecord, Validation
 from mnaslat.search.run.result import SearchResult, Winner
 from mnaslat.search.run.run_folder import SearchRun
 from mnaslat.search.run.run_store import SearchStore
 from mnaslat.search.settings import SearchSettings
-from mnaslat.search.tokens import tokens_row
 from mnaslat.space import load_space
 from mnaslat.workflow.search import validation_lines
 
 SPACE = load_space("mnasnet", resolution=32, n_classes=10)
 SETTINGS = SearchSettings(reward=RewardSettings.hard(50.0), resolution=32, n_classes=10)
-NETWORKS = [",".join(["0"] * 41 + [last]) for last in "012"]
+NETWORKS = [(*[0] * 41, last) for last in range(3)]
 # Errors before: 10 %, 0 and 50 %; after: 5 %, 0 and 50 %. Their means would be others.
 VALIDATIONS = (
     Validation(NETWORKS[0], 1, 9.0, 10.0, 10.5, "best"),
@@ -115,9 +114,9 @@ def test_rewards_and_entropy_are_drawn_over_the_rounds(page: ReportPage) -> None
 
 
 def a_result() -> SearchResult:
-    found = Candidate(
+    found = EvaluatedCandidate(
         tokens=NETWORKS[0],
-        architecture=SPACE.decode(tokens_row(NETWORKS[0])),
+        architecture=SPACE.decode(NETWORKS[0]),
         accuracy=0.7,
         expected_accuracy=0.7,
         reward=0.7,

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from mnaslat.errors import SearchError
-from mnaslat.search.accuracy.source import ChildResult, checked_accuracy
+from mnaslat.search.accuracy.source import CandidateResult, checked_accuracy, decoded_candidates
 from mnaslat.search.accuracy.sources import accuracy_source
 from mnaslat.search.accuracy.user_function import FunctionAccuracy
 from mnaslat.space import load_space
 
 SPACE = load_space("mnasnet", resolution=32, n_classes=10)
-NETWORKS = [SPACE.decode(row) for row in SPACE.sample(3, np.random.default_rng(0))]
+NETWORKS = decoded_candidates(SPACE, SPACE.sample(3, np.random.default_rng(0)))
 
 
 @pytest.fixture
@@ -44,9 +44,9 @@ def my_accuracy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
 
 def test_function_of_the_user(my_accuracy: None, tmp_path: Path) -> None:
     source = accuracy_source("my_accuracy:good", SPACE, folder=tmp_path)
-    ((index, child),) = source.evaluate(NETWORKS[:1])
-    assert (index, child.accuracy, child.failure) == (0, 0.25, "")
-    assert child.cost_s >= 0.0
+    ((index, result),) = source.evaluate(NETWORKS[:1])
+    assert (index, result.accuracy, result.failure) == (0, 0.25, "")
+    assert result.cost_s >= 0.0
     assert source.noise == 0.0
     with pytest.raises(SearchError, match="my_accuracy:percent's accuracy is 75.0.*by 100"):
         list(FunctionAccuracy("my_accuracy:percent").evaluate(NETWORKS))
@@ -59,11 +59,11 @@ def test_function_of_the_user(my_accuracy: None, tmp_path: Path) -> None:
 
 
 def test_a_function_may_fail_for_one_network(my_accuracy: None) -> None:
-    children = dict(FunctionAccuracy("my_accuracy:fails_once").evaluate(NETWORKS))
-    assert [children[index].accuracy for index in range(3)] == [0.5, None, 0.5]
-    assert children[1].failure == "my_accuracy:fails_once raised ValueError: it burst"
-    ((_, child),) = FunctionAccuracy("my_accuracy:diverges").evaluate(NETWORKS[:1])
-    assert child.accuracy is None and child.failure == "my_accuracy:diverges returned nan"
+    results = dict(FunctionAccuracy("my_accuracy:fails_once").evaluate(NETWORKS))
+    assert [results[index].accuracy for index in range(3)] == [0.5, None, 0.5]
+    assert results[1].failure == "my_accuracy:fails_once raised ValueError: it burst"
+    ((_, result),) = FunctionAccuracy("my_accuracy:diverges").evaluate(NETWORKS[:1])
+    assert result.accuracy is None and result.failure == "my_accuracy:diverges returned nan"
 
 
 @pytest.mark.parametrize(
@@ -73,14 +73,14 @@ def test_a_function_may_fail_for_one_network(my_accuracy: None) -> None:
 def test_a_network_whose_function_gives_up_has_failed(
     my_accuracy: None, name: str, reason: str
 ) -> None:
-    for _, child in FunctionAccuracy(f"my_accuracy:{name}").evaluate(NETWORKS):
-        assert child.accuracy is None and child.failure == f"my_accuracy:{name} {reason}"
+    for _, result in FunctionAccuracy(f"my_accuracy:{name}").evaluate(NETWORKS):
+        assert result.accuracy is None and result.failure == f"my_accuracy:{name} {reason}"
 
 
 def test_a_reason_is_one_line_that_can_be_read(my_accuracy: None) -> None:
-    ((_, child),) = FunctionAccuracy("my_accuracy:talks").evaluate(NETWORKS[:1])
-    assert child.failure.startswith("my_accuracy:talks raised ValueError: word word")
-    assert len(child.failure) < 400
+    ((_, result),) = FunctionAccuracy("my_accuracy:talks").evaluate(NETWORKS[:1])
+    assert result.failure.startswith("my_accuracy:talks raised ValueError: word word")
+    assert len(result.failure) < 400
 
 
 def test_numbers_that_are_several_are_refused(my_accuracy: None) -> None:
@@ -108,7 +108,7 @@ def test_a_module_that_cannot_be_imported_is_one_sentence(
 
 def test_a_failed_child_says_why() -> None:
     with pytest.raises(ValueError, match="needs a failure"):
-        ChildResult(accuracy=None)
+        CandidateResult(accuracy=None)
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.01, math.nan, math.inf, "much", None])

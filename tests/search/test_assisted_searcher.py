@@ -9,20 +9,20 @@ import pytest
 from mnaslat.arrays import Floats, Tokens
 from mnaslat.search.reward import RewardSettings
 from mnaslat.search.run.history import rewards_of
-from mnaslat.search.searchers.base import Searcher, Seen
+from mnaslat.search.searchers.base import Observations, Searcher
 from mnaslat.search.searchers.ppo import PPOSearcher
 from mnaslat.search.searchers.random import RandomSearcher
-from mnaslat.search.searchers.surrogate_ppo import AssistedSearcher, AssistedSettings
+from mnaslat.search.searchers.surrogate_ppo import SurrogatePPOSearcher, SurrogatePPOSettings
 from mnaslat.search.settings import SearchSettings
 from tests.search.toy_runs import SPACE, toy_accuracy, toy_ms
 
 HARD, SOFT = RewardSettings.hard(16.0), RewardSettings.soft(16.0)
-SMALL = AssistedSettings(n_leg=40, n_start=10, n_updates=2, n_samples=50)
+SMALL = SurrogatePPOSettings(n_restart=40, n_start=10, n_updates=2, n_samples=50)
 
 
 def seen_of(
     tokens: Tokens, reward: RewardSettings, failed: Callable[[Tokens], bool] | None = None
-) -> Seen:
+) -> Observations:
     accuracy = np.array([toy_accuracy(row) for row in tokens])
     if failed is not None:
         accuracy = np.where([failed(row) for row in tokens], np.nan, accuracy)
@@ -31,7 +31,7 @@ def seen_of(
     def reward_of(accuracy: Floats, latency_ms: Floats, target_ms: Floats) -> Floats:
         return rewards_of(accuracy, latency_ms, target_ms, reward)
 
-    return Seen(
+    return Observations(
         n_choices=SPACE.n_choices,
         tokens=tokens,
         accuracy=accuracy,
@@ -53,11 +53,11 @@ def run(
     tokens: Tokens | None = None,
     reward: RewardSettings = HARD,
     failed: Callable[[Tokens], bool] | None = None,
-) -> Seen:
+) -> Observations:
     tokens = np.empty((0, len(SPACE.n_choices)), dtype=np.int64) if tokens is None else tokens
     while len(tokens) < n:
-        seen = seen_of(tokens, reward, failed)
-        rows = searcher.propose(seen, min(20 - len(tokens) % 20, n - len(tokens)))
+        observations = seen_of(tokens, reward, failed)
+        rows = searcher.propose(observations, min(20 - len(tokens) % 20, n - len(tokens)))
         first, tokens = len(tokens), np.concatenate((tokens, rows))
         searcher.learn(seen_of(tokens, reward, failed), first)
     return seen_of(tokens, reward, failed)
@@ -68,7 +68,7 @@ def test_with_few_evaluations_it_finds_more_than_the_controller_alone(
     reward: RewardSettings,
 ) -> None:
     n = 100
-    found = run(AssistedSearcher(SPACE.n_choices, seed=0), n, reward=reward).reward.max()
+    found = run(SurrogatePPOSearcher(SPACE.n_choices, seed=0), n, reward=reward).reward.max()
     alone = run(PPOSearcher(SPACE.n_choices, "fast", seed=0), n, reward=reward).reward.max()
     random = run(RandomSearcher(seed=0), n, reward=reward).reward.max()
     assert found > alone
@@ -76,22 +76,22 @@ def test_with_few_evaluations_it_finds_more_than_the_controller_alone(
 
 
 def test_no_network_is_proposed_twice() -> None:
-    seen = run(AssistedSearcher(SPACE.n_choices, seed=1, settings=SMALL), 100)
-    assert len({SPACE.decode(row) for row in seen.tokens}) == 100
+    observations = run(SurrogatePPOSearcher(SPACE.n_choices, seed=1, settings=SMALL), 100)
+    assert len({SPACE.decode(row) for row in observations.tokens}) == 100
 
 
 def test_legs_start_from_random_networks_that_keep_to_the_target() -> None:
-    hard = run(AssistedSearcher(SPACE.n_choices, seed=0, settings=SMALL), 50)
+    hard = run(SurrogatePPOSearcher(SPACE.n_choices, seed=0, settings=SMALL), 50)
     for start in (0, 40):
         assert (hard.latency_ms[start : start + 10] <= HARD.target_ms).all()
     # No limit was meant: some are slower.
-    soft = run(AssistedSearcher(SPACE.n_choices, seed=0, settings=SMALL), 10, reward=SOFT)
+    soft = run(SurrogatePPOSearcher(SPACE.n_choices, seed=0, settings=SMALL), 10, reward=SOFT)
     assert (soft.latency_ms > SOFT.target_ms).any()
 
 
 def test_late_legs_are_longer() -> None:
     settings = replace(SMALL, n_growing=60)
-    searcher = AssistedSearcher(SPACE.n_choices, seed=0, settings=settings)
+    searcher = SurrogatePPOSearcher(SPACE.n_choices, seed=0, settings=settings)
     tokens = np.empty((0, len(SPACE.n_choices)), dtype=np.int64)
     sizes: dict[int, list[int]] = {}
     while len(tokens) < 180:
@@ -107,19 +107,19 @@ def test_late_legs_are_longer() -> None:
 
 
 def test_gone_on_with_it_proposes_the_same() -> None:
-    whole = run(AssistedSearcher(SPACE.n_choices, seed=2, settings=SMALL), 100)
+    whole = run(SurrogatePPOSearcher(SPACE.n_choices, seed=2, settings=SMALL), 100)
     for n in (20, 40, 60):
-        first = AssistedSearcher(SPACE.n_choices, seed=2, settings=SMALL)
+        first = SurrogatePPOSearcher(SPACE.n_choices, seed=2, settings=SMALL)
         part = run(first, n)
-        again = AssistedSearcher(SPACE.n_choices, seed=77, settings=SMALL)
+        again = SurrogatePPOSearcher(SPACE.n_choices, seed=77, settings=SMALL)
         again.restore(first.state(), part)
         assert np.array_equal(run(again, 100, part.tokens).tokens, whole.tokens)
 
 
 def test_gone_on_with_where_a_leg_begins_it_logs_the_same() -> None:
-    first = AssistedSearcher(SPACE.n_choices, seed=2, settings=SMALL)
+    first = SurrogatePPOSearcher(SPACE.n_choices, seed=2, settings=SMALL)
     part = run(first, 40)
-    again = AssistedSearcher(SPACE.n_choices, seed=77, settings=SMALL)
+    again = SurrogatePPOSearcher(SPACE.n_choices, seed=77, settings=SMALL)
     again.restore(first.state(), part)
     logs = []
     for searcher in (first, again):
@@ -132,12 +132,14 @@ def test_children_that_fail_teach_nothing_and_are_not_asked_again() -> None:
     def failed(row: Tokens) -> bool:
         return bool(row[0] == 2)
 
-    seen = run(AssistedSearcher(SPACE.n_choices, seed=0, settings=SMALL), 80, failed=failed)
-    assert len({SPACE.decode(row) for row in seen.tokens}) == 80
-    assert np.isfinite(seen.accuracy).sum() > 40
+    observations = run(
+        SurrogatePPOSearcher(SPACE.n_choices, seed=0, settings=SMALL), 80, failed=failed
+    )
+    assert len({SPACE.decode(row) for row in observations.tokens}) == 80
+    assert np.isfinite(observations.accuracy).sum() > 40
     # All of them may fail: it goes on with random ones.
     alone = run(
-        AssistedSearcher(SPACE.n_choices, seed=0, settings=SMALL), 30, failed=lambda _: True
+        SurrogatePPOSearcher(SPACE.n_choices, seed=0, settings=SMALL), 30, failed=lambda _: True
     )
     assert not np.isfinite(alone.accuracy).any()
 
@@ -145,7 +147,7 @@ def test_children_that_fail_teach_nothing_and_are_not_asked_again() -> None:
 def test_a_space_may_have_fewer_networks_than_are_asked_for() -> None:
     n_choices = np.array([2, 2])
 
-    def seen_small(tokens: Tokens) -> Seen:
+    def seen_small(tokens: Tokens) -> Observations:
         accuracy = 0.5 + 0.1 * tokens.sum(1)
         ones = np.ones(len(tokens))
         return replace(
@@ -160,7 +162,9 @@ def test_a_space_may_have_fewer_networks_than_are_asked_for() -> None:
             networks_of=lambda rows: [tuple(row) for row in rows.tolist()],  # type: ignore[misc]
         )
 
-    searcher = AssistedSearcher(n_choices, seed=0, settings=replace(SMALL, n_start=2, n_leg=4))
+    searcher = SurrogatePPOSearcher(
+        n_choices, seed=0, settings=replace(SMALL, n_start=2, n_restart=4)
+    )
     tokens = np.empty((0, 2), dtype=np.int64)
     while len(tokens) < 12:
         rows = searcher.propose(seen_small(tokens), 3)
@@ -171,16 +175,16 @@ def test_a_space_may_have_fewer_networks_than_are_asked_for() -> None:
 
 def test_wrong_settings_are_refused() -> None:
     with pytest.raises(ValueError, match="n_batch must be positive"):
-        AssistedSettings(n_batch=0)
+        SurrogatePPOSettings(n_batch=0)
     with pytest.raises(ValueError, match="cannot start with"):
-        AssistedSettings(n_leg=20)
+        SurrogatePPOSettings(n_restart=20)
 
 
 def test_it_is_what_a_search_uses_by_default() -> None:
     from mnaslat.search.searchers.registry import new_searcher
 
     default = SearchSettings(reward=HARD)
-    assert isinstance(new_searcher(SPACE.n_choices, default), AssistedSearcher)
+    assert isinstance(new_searcher(SPACE.n_choices, default), SurrogatePPOSearcher)
     for other in (
         replace(default, surrogate=False),
         replace(default, preset="paper"),

@@ -17,7 +17,6 @@ from mnaslat.search.problem import Predictor, SearchProblem
 from mnaslat.search.reward import RewardSettings
 from mnaslat.search.run.run_store import SearchStore
 from mnaslat.search.run.search import Search
-from mnaslat.search.tokens import tokens_row
 from tests.search.toy_runs import SPACE, TOY, ToyAccuracy
 
 SETTINGS = replace(TOY, reward=RewardSettings.hard(7.0), n_samples=80, validate_top=3)
@@ -155,6 +154,6 @@ def test_a_space_that_cannot_be_tabulated_is_searched_the_slow_way(tmp_path: Pat
         predictor.compile(space)
     found = _run(replace(problem, space=space), tmp_path)
     assert sum(predictor.asked) > SETTINGS.n_samples
-    exact_ms = [madds_ms(space.decode(tokens_row(row))) for row in found["rows"]]
+    exact_ms = [madds_ms(space.decode(row)) for row in found["rows"]]
     factors = np.array(found["predicted_ms"]) / np.array(exact_ms)
     np.testing.assert_allclose(factors, 1.0, rtol=1e-9)  # recalibrated to the right one

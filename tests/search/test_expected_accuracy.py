@@ -8,11 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mnaslat.architecture import Architecture
 from mnaslat.arrays import Floats, Tokens
-from mnaslat.search.accuracy.source import ChildResult
+from mnaslat.search.accuracy.source import Candidate, CandidateResult
 from mnaslat.search.accuracy.user_function import FunctionAccuracy
-from mnaslat.search.run.candidates import Candidate, choose_winner, front_of, worth_measuring
+from mnaslat.search.run.candidates import (
+    EvaluatedCandidate,
+    choose_winner,
+    front_of,
+    worth_measuring,
+)
 from mnaslat.search.run.expected_accuracy import expected_accuracies
 from mnaslat.search.run.run_store import SearchStore
 from mnaslat.search.run.search import Search
@@ -65,9 +69,11 @@ def test_it_is_the_same_in_every_process_and_for_equal_accuracies() -> None:
     assert equal == pytest.approx(0.7, abs=1e-6)
 
 
-def network(name: str, accuracy: float, expected: float, ms: float, measured: bool) -> Candidate:
-    return Candidate(
-        tokens=name,
+def network(
+    name: str, accuracy: float, expected: float, ms: float, measured: bool
+) -> EvaluatedCandidate:
+    return EvaluatedCandidate(
+        tokens=tuple(map(ord, name)),
         architecture=SPACE.decode(np.zeros(len(SPACE.n_choices), dtype=np.int64)),
         accuracy=accuracy,
         expected_accuracy=expected,
@@ -97,13 +103,11 @@ class NoisyToy:
     def __init__(self, noise: float) -> None:
         self.noise = noise
 
-    def evaluate(
-        self, architectures: Sequence[Architecture], /
-    ) -> Iterator[tuple[int, ChildResult]]:
-        for index, architecture in enumerate(architectures):
-            row = SPACE.encode(architecture)
+    def evaluate(self, candidates: Sequence[Candidate], /) -> Iterator[tuple[int, CandidateResult]]:
+        for index, candidate in enumerate(candidates):
+            row = np.array(candidate.tokens)
             luck = np.random.default_rng([7, *row.tolist()]).standard_normal()
-            yield index, ChildResult(accuracy=float(toy_accuracy(row) + NOISE * luck))
+            yield index, CandidateResult(accuracy=float(toy_accuracy(row) + NOISE * luck))
 
 
 @pytest.mark.parametrize("noise", [NOISE, float("nan")])

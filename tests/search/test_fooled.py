@@ -14,7 +14,7 @@ import pytest
 
 from mnaslat.architecture import Architecture
 from mnaslat.arrays import Floats, Tokens
-from mnaslat.search.accuracy.source import ChildResult
+from mnaslat.search.accuracy.source import Candidate, CandidateResult
 from mnaslat.search.problem import SearchProblem
 from mnaslat.search.reward import RewardSettings
 from mnaslat.search.run.result import SearchResult
@@ -81,13 +81,12 @@ class Accuracy:
     description = "a sum over the layers"
     noise = 0.0
 
-    def evaluate(
-        self, architectures: Sequence[Architecture], /
-    ) -> Iterator[tuple[int, ChildResult]]:
+    def evaluate(self, candidates: Sequence[Candidate], /) -> Iterator[tuple[int, CandidateResult]]:
         """One after the other."""
-        worth = np.array([0.0, 1.0, 2.4])[rows_of(architectures)] @ _LAYER[::-1]
+        tokens = np.array([candidate.tokens for candidate in candidates])
+        worth = np.array([0.0, 1.0, 2.4])[tokens] @ _LAYER[::-1]
         for index, each in enumerate(0.5 + 0.4 * np.tanh(worth / 10.0)):
-            yield index, ChildResult(accuracy=float(each))
+            yield index, CandidateResult(accuracy=float(each))
 
 
 def rows_of(architectures: Sequence[Architecture]) -> Tokens:

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mnaslat.errors import ImageSetError, SearchError
 from mnaslat.search.accuracy.image_trained import image_source
 from mnaslat.search.accuracy.proxy import ProxyAccuracy
+from mnaslat.search.accuracy.source import decoded_candidates
 from mnaslat.search.accuracy.supernet import SupernetAccuracy
 from tests.search.tiny_networks import tiny_space
 
@@ -30,18 +32,19 @@ def test_settings_follow_the_data_set() -> None:
 
 
 def test_a_supernet_is_kept_in_the_folder(tmp_path: Path) -> None:
-    seen: list[tuple[int, int]] = []
+    steps_shown: list[tuple[int, int]] = []
     source = image_source(
         "supernet",
         "digits,n_steps=2",
         tiny_space(),
         folder=tmp_path,
-        progress=lambda done, total: seen.append((done, total)),
+        progress=lambda done, total: steps_shown.append((done, total)),
     )
     space = tiny_space()
-    ((_, result),) = source.evaluate([space.decode([0] * len(space.decisions))])
+    first = np.zeros((1, len(space.decisions)), dtype=np.int64)
+    ((_, result),) = source.evaluate(decoded_candidates(space, first))
     assert result.accuracy is not None
-    assert seen == [(1, 2), (2, 2)]
+    assert steps_shown == [(1, 2), (2, 2)]
     assert len(list(tmp_path.glob("supernet-*.pt"))) == 1
 
 

@@ -205,7 +205,9 @@ def test_controller_finds_the_known_best_arm(name: str) -> None:
             controller, optimizer, rollout, settings, entropy_bonus=bonus, baseline=baseline
         )
         baseline = ppo.next_baseline(baseline, rewards.mean().item(), settings)
-        bonus = ppo.steered(bonus, log.entropy / controller.max_entropy, number / 60, settings)
+        bonus = ppo.scheduled_entropy_bonus(
+            bonus, log.entropy / controller.max_entropy, number / 60, settings
+        )
     log_probs = controller.log_probs_and_entropy(torch.arange(5)[:, None])[0][0]
     assert log_probs.argmax().item() == 2
     assert log_probs.exp()[2].item() > 0.6
@@ -241,11 +243,13 @@ def test_one_controller_finds_the_best_arm_of_every_target(name: str) -> None:
 
 def test_the_bonus_follows_the_plan() -> None:
     settings = PPOSettings(entropy_plan=0.8, entropy_step=0.5)
-    assert ppo.steered(1.0, 0.39, 0.5, settings) == pytest.approx(math.exp(0.5))  # planned: 0.4
-    assert ppo.steered(1.0, 0.41, 0.5, settings) == pytest.approx(math.exp(-0.5))
-    assert ppo.steered(1e-3, 1.0, 0.5, settings) == 1e-3
-    assert ppo.steered(100.0, 0.0, 0.5, settings) == 100.0
-    assert ppo.steered(0.3, 0.0, 0.5, replace(settings, entropy_plan=None)) == 0.3
+    assert ppo.scheduled_entropy_bonus(1.0, 0.39, 0.5, settings) == pytest.approx(
+        math.exp(0.5)
+    )  # planned: 0.4
+    assert ppo.scheduled_entropy_bonus(1.0, 0.41, 0.5, settings) == pytest.approx(math.exp(-0.5))
+    assert ppo.scheduled_entropy_bonus(1e-3, 1.0, 0.5, settings) == 1e-3
+    assert ppo.scheduled_entropy_bonus(100.0, 0.0, 0.5, settings) == 100.0
+    assert ppo.scheduled_entropy_bonus(0.3, 0.0, 0.5, replace(settings, entropy_plan=None)) == 0.3
 
 
 def test_entropy_bonus_keeps_the_controller_undecided() -> None:

@@ -21,16 +21,17 @@ from mnaslat.search.accuracy import proxy_worker
 from mnaslat.search.accuracy.proxy import (
     ProxyAccuracy,
     ProxySettings,
-    child_seed,
+    candidate_seed,
     default_n_workers,
 )
-from mnaslat.search.accuracy.source import ChildResult, ClosableSource
+from mnaslat.search.accuracy.source import CandidateResult, ClosableSource
 from mnaslat.search.accuracy.training import TrainingSettings, train
-from tests.search.tiny_networks import RESOLUTION, tiny_network
+from tests.search.tiny_networks import RESOLUTION, tiny_network, without_tokens
 from tests.search.toy_runs import ToyAccuracy
 
 TRAINING = TrainingSettings(n_epochs=1, batch_size=32, n_train=96, n_validation=100)
 NETWORKS = [tiny_network(kernel, expansion) for kernel in (3, 5) for expansion in (3, 6)]
+CANDIDATES = without_tokens(NETWORKS)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ def proxy_of(images: str = "digits", n_workers: int = 1, **training: float) -> P
 
 
 def accuracies(source: ProxyAccuracy, networks: Sequence[Architecture]) -> list[float | None]:
-    results = dict(source.evaluate(networks))
+    results = dict(source.evaluate(without_tokens(networks)))
     return [results[index].accuracy for index in range(len(networks))]
 
 
@@ -55,7 +56,7 @@ def test_a_child_gets_what_training_it_here_gives(proxy: ProxyAccuracy) -> None:
     images = load_images("digits", RESOLUTION)
     found = accuracies(proxy, NETWORKS)
     for network, accuracy in zip(NETWORKS, found, strict=True):
-        settings = replace(TRAINING, seed=child_seed(network, 0))
+        settings = replace(TRAINING, seed=candidate_seed(network, 0))
         assert train(network, images, settings).accuracy == accuracy
 
 
@@ -65,8 +66,8 @@ def test_the_order_and_the_company_of_children_do_not_matter(proxy: ProxyAccurac
 
 
 def test_results_come_with_their_cost(proxy: ProxyAccuracy) -> None:
-    for _, result in proxy.evaluate(NETWORKS[:2]):
-        assert isinstance(result, ChildResult)
+    for _, result in proxy.evaluate(CANDIDATES[:2]):
+        assert isinstance(result, CandidateResult)
         assert 0.0 < result.cost_s < 60.0
     assert list(proxy.evaluate([])) == []
 
@@ -75,7 +76,9 @@ def test_noise_is_the_deviation_over_seeds(proxy: ProxyAccuracy) -> None:
     assert math.isnan(proxy.noise)
     images = load_images("digits", RESOLUTION)
     alone = [
-        train(NETWORKS[0], images, replace(TRAINING, seed=child_seed(NETWORKS[0], seed))).accuracy
+        train(
+            NETWORKS[0], images, replace(TRAINING, seed=candidate_seed(NETWORKS[0], seed))
+        ).accuracy
         for seed in range(3)
     ]
     assert proxy.measure_noise(NETWORKS[0], 3) == pytest.approx(np.std(alone, ddof=1))
@@ -86,7 +89,7 @@ def test_noise_is_the_deviation_over_seeds(proxy: ProxyAccuracy) -> None:
 
 def test_a_child_that_cannot_be_trained_fails_alone(proxy: ProxyAccuracy) -> None:
     too_big = replace(NETWORKS[0], head_filters=10**12)
-    results = dict(proxy.evaluate([too_big, NETWORKS[0]]))
+    results = dict(proxy.evaluate(without_tokens([too_big, NETWORKS[0]])))
     assert results[0].accuracy is None
     assert "RuntimeError" in results[0].failure
     assert "\n" not in results[0].failure
@@ -133,7 +136,7 @@ def test_a_killed_worker_costs_one_child_and_a_new_one_goes_on() -> None:
     source._idle({}, 1)
     first = worker_pids(source)[0]
     threading.Timer(0.2, os.kill, (first, signal.SIGKILL)).start()
-    results = dict(source.evaluate(NETWORKS[:2]))
+    results = dict(source.evaluate(CANDIDATES[:2]))
     assert results[0].accuracy is None
     assert "ended by signal 9" in results[0].failure
     assert results[1].accuracy is not None
@@ -143,7 +146,7 @@ def test_a_killed_worker_costs_one_child_and_a_new_one_goes_on() -> None:
 
 def test_workers_end_when_the_reader_stops_early() -> None:
     source = proxy_of(n_epochs=20)
-    answers = source.evaluate(NETWORKS)
+    answers = source.evaluate(CANDIDATES)
     next(answers)
     (pid,) = worker_pids(source)
     answers.close()  # type: ignore[attr-defined]
@@ -162,12 +165,12 @@ SEARCHING = """
 import signal
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a test in the background may ignore it
-from tests.search.test_proxy import NETWORKS, proxy_of, worker_pids
+from tests.search.test_proxy import CANDIDATES, proxy_of, worker_pids
 
 source = proxy_of(n_epochs=10_000)
 source._idle({}, 1)
 print(*worker_pids(source), flush=True)
-for _ in source.evaluate(NETWORKS):
+for _ in source.evaluate(CANDIDATES):
     pass
 """
 
@@ -193,7 +196,7 @@ def test_a_worker_that_does_not_start_says_why(monkeypatch: pytest.MonkeyPatch) 
     source = proxy_of()
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(SearchError, match="does not start"):
-        next(source.evaluate(NETWORKS))
+        next(source.evaluate(CANDIDATES))
 
 
 def test_images_that_vanish_or_change_end_the_search(tmp_path: Path) -> None:
@@ -205,11 +208,11 @@ def test_images_that_vanish_or_change_end_the_search(tmp_path: Path) -> None:
     source = proxy_of(f"folder:{tmp_path}")
     image.new("L", (8, 8), 99).save(tmp_path / "a" / "0.png")
     with pytest.raises(ImageSetError, match="images changed"):
-        next(source.evaluate(NETWORKS))
+        next(source.evaluate(CANDIDATES))
     source = proxy_of(f"folder:{tmp_path}")
     (tmp_path / "a" / "0.png").write_bytes(b"")
     with pytest.raises(ImageSetError, match=r"Cannot read the image .*0\.png"):
-        next(source.evaluate(NETWORKS))
+        next(source.evaluate(CANDIDATES))
     with pytest.raises(ImageSetError, match="Known: digits"):
         proxy_of("mnist")
 
@@ -242,6 +245,6 @@ def test_wrong_settings_are_refused() -> None:
 
 
 def test_child_seeds_differ_and_last() -> None:
-    seeds = {child_seed(network, seed) for network in NETWORKS for seed in range(3)}
+    seeds = {candidate_seed(network, seed) for network in NETWORKS for seed in range(3)}
     assert len(seeds) == 3 * len(NETWORKS)
-    assert child_seed(tiny_network(), 0) == child_seed(tiny_network(), 0)
+    assert candidate_seed(tiny_network(), 0) == candidate_seed(tiny_network(), 0)

@@ -5,13 +5,12 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from mnaslat.architecture import Architecture
 from mnaslat.errors import SearchError
 from mnaslat.search.accuracy.rank_correlation import rank_correlation
-from mnaslat.search.accuracy.source import ChildResult
-from tests.search.tiny_networks import tiny_network
+from mnaslat.search.accuracy.source import Candidate, CandidateResult
+from tests.search.tiny_networks import tiny_network, without_tokens
 
-NETWORKS = [tiny_network(filters=8 * number) for number in range(1, 6)]
+NETWORKS = without_tokens([tiny_network(filters=8 * number) for number in range(1, 6)])
 
 
 class Known:
@@ -23,12 +22,10 @@ class Known:
     def __init__(self, *accuracies: float | None) -> None:
         self._accuracies = accuracies
 
-    def evaluate(
-        self, architectures: Sequence[Architecture], /
-    ) -> Iterator[tuple[int, ChildResult]]:
-        for index in reversed(range(len(architectures))):
+    def evaluate(self, candidates: Sequence[Candidate], /) -> Iterator[tuple[int, CandidateResult]]:
+        for index in reversed(range(len(candidates))):
             accuracy = self._accuracies[index]
-            yield index, ChildResult(accuracy=accuracy, failure="" if accuracy else "broke")
+            yield index, CandidateResult(accuracy=accuracy, failure="" if accuracy else "broke")
 
 
 def test_correlations_worked_out_by_hand() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mnaslat.arrays import Floats, Tokens
-from mnaslat.search.latency.choice_residual import Residual
+from mnaslat.search.latency.choice_residual import ChoiceResidual
 
 N_CHOICES = np.array([3, 2, 4, 2, 3])
 
@@ -20,14 +20,14 @@ def true_factor(tokens: Tokens) -> Floats:
 
 def test_an_error_of_one_choice_is_learned_and_the_other_choices_keep_their_predictions() -> None:
     rows, predicted_ms = rows_of(30, 0), np.full(30, 5.0)
-    residual = Residual(N_CHOICES, rows, predicted_ms, predicted_ms * true_factor(rows))
+    residual = ChoiceResidual(N_CHOICES, rows, predicted_ms, predicted_ms * true_factor(rows))
     asked = rows_of(100, 1)
     assert residual.factor(asked) == pytest.approx(true_factor(asked), rel=0.02)
 
 
 def test_where_measurements_agree_predictions_stay_as_they_are() -> None:
     rows, predicted_ms = rows_of(20, 0), np.linspace(3.0, 7.0, 20)
-    residual = Residual(N_CHOICES, rows, predicted_ms, predicted_ms)
+    residual = ChoiceResidual(N_CHOICES, rows, predicted_ms, predicted_ms)
     assert (residual.factor(rows_of(100, 1)) == 1.0).all()
 
 
@@ -36,19 +36,19 @@ def test_noise_alone_moves_predictions_by_less_than_its_size() -> None:
     moves = []
     for seed in range(20):
         noise = np.random.default_rng(seed).normal(0.0, 0.03, 20)
-        residual = Residual(N_CHOICES, rows, predicted_ms, predicted_ms * np.exp(noise))
+        residual = ChoiceResidual(N_CHOICES, rows, predicted_ms, predicted_ms * np.exp(noise))
         moves.append(np.abs(residual.factor(rows_of(100, 1)) - 1.0).mean())
     assert np.mean(moves) < 0.01
 
 
 def test_a_network_has_the_same_factor_alone_and_among_others() -> None:
     rows = rows_of(30, 0)
-    residual = Residual(N_CHOICES, rows, np.full(30, 5.0), 5.0 * true_factor(rows))
+    residual = ChoiceResidual(N_CHOICES, rows, np.full(30, 5.0), 5.0 * true_factor(rows))
     together = residual.factor(rows)
     assert [float(residual.factor(row[None])[0]) for row in rows] == together.tolist()
 
 
 def test_one_measured_network_is_enough_to_begin_with() -> None:
     rows = rows_of(1, 0)
-    factor = Residual(N_CHOICES, rows, np.array([4.0]), np.array([5.0])).factor(rows)[0]
+    factor = ChoiceResidual(N_CHOICES, rows, np.array([4.0]), np.array([5.0])).factor(rows)[0]
     assert 1.0 < factor <= 1.25

@@ -146,8 +146,8 @@ class Interrupting(ToyAccuracy):
         super().__init__()
         self.at = at
 
-    def evaluate(self, architectures):  # type: ignore[no-untyped-def]
-        for answer in super().evaluate(architectures):
+    def evaluate(self, candidates):  # type: ignore[no-untyped-def]
+        for answer in super().evaluate(candidates):
             if len(self.asked) == self.at:
                 self.at = -1
                 raise KeyboardInterrupt
@@ -161,7 +161,7 @@ def test_ctrl_c_ends_with_a_result_and_the_run_goes_on(tmp_path: Path, searcher:
     problem = toy_problem(Interrupting(31), ToyValidator())
     with Search(problem, settings, tmp_path / "stopped") as running:
         stopped = running.run()
-        with pytest.raises(SearchError, match="Open .* again to go on"):
+        with pytest.raises(SearchError, match="Open .* again to resume"):
             running.run()
     assert stopped.ended == "stopped"
     assert stopped.n_samples == 30  # those of the unfinished round too

@@ -13,7 +13,7 @@ from mnaslat.arrays import Floats, Tokens
 from mnaslat.errors import SearchError
 from mnaslat.search.reward import RewardSettings
 from mnaslat.search.run.history import rewards_of
-from mnaslat.search.searchers.base import Searcher, Seen
+from mnaslat.search.searchers.base import Observations, Searcher
 from mnaslat.search.searchers.evolution import EvolutionSearcher
 from mnaslat.search.searchers.ppo import PPOSearcher
 from mnaslat.search.searchers.registry import SEARCHERS, new_searcher
@@ -36,12 +36,12 @@ def reward_of(accuracy: Floats, latency_ms: Floats, target_ms: Floats) -> Floats
     return rewards_of(accuracy, latency_ms, target_ms, HARD)
 
 
-def seen_of(tokens: Tokens, failed: NDArray[np.bool_] | None = None) -> Seen:
+def seen_of(tokens: Tokens, failed: NDArray[np.bool_] | None = None) -> Observations:
     accuracy, latency_ms = truth(tokens), latency_of(tokens)
     if failed is not None:
         accuracy = np.where(failed, np.nan, accuracy)
     target_ms = np.full(len(tokens), 6.0)
-    return Seen(
+    return Observations(
         n_choices=N_CHOICES,
         tokens=tokens,
         accuracy=accuracy,
@@ -57,7 +57,7 @@ def seen_of(tokens: Tokens, failed: NDArray[np.bool_] | None = None) -> Seen:
     )
 
 
-def run(searcher: Searcher, n: int, tokens: Tokens | None = None) -> Seen:
+def run(searcher: Searcher, n: int, tokens: Tokens | None = None) -> Observations:
     tokens = np.empty((0, len(N_CHOICES)), dtype=np.int64) if tokens is None else tokens
     while len(tokens) < n:
         proposed = searcher.propose(seen_of(tokens), min(20, n - len(tokens)))
@@ -96,17 +96,17 @@ def test_evolution_breeds_from_the_best_of_those_that_meet() -> None:
     rng = np.random.default_rng(0)
     tokens = rng.integers(0, N_CHOICES, size=(150, len(N_CHOICES)))
     searcher = EvolutionSearcher(seed=5, population=10, sample=10)
-    child = searcher.propose(seen_of(tokens), 20)
-    assert child.shape == (1, len(N_CHOICES))
+    result = searcher.propose(seen_of(tokens), 20)
+    assert result.shape == (1, len(N_CHOICES))
     alive = tokens[-10:]
     best = alive[truth(alive).argmax()]
-    assert (child[0] != best).sum() == 1  # one decision changed
+    assert (result[0] != best).sum() == 1  # one decision changed
     # The best fails: it never lived, and an older one is alive in its place.
     failed = np.zeros(150, dtype=bool)
     failed[140 + truth(alive).argmax()] = True
-    child = searcher.propose(seen_of(tokens, failed), 20)
+    result = searcher.propose(seen_of(tokens, failed), 20)
     alive = tokens[139:][~failed[139:]]
-    assert (child[0] != alive[truth(alive).argmax()]).sum() == 1
+    assert (result[0] != alive[truth(alive).argmax()]).sum() == 1
 
 
 def test_evolution_starts_with_a_random_population() -> None:
@@ -142,10 +142,10 @@ def test_without_optuna_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -
 
 def test_the_moving_average_follows_rewards_that_were_rescored() -> None:
     searcher = PPOSearcher(N_CHOICES, "paper", seed=0)
-    seen = run(searcher, 60)
-    means = seen.reward.reshape(3, 20).mean(1)
+    observations = run(searcher, 60)
+    means = observations.reward.reshape(3, 20).mean(1)
     expected = 0.95 * (0.95 * means[0] + 0.05 * means[1]) + 0.05 * means[2]
-    assert searcher._moving_average(seen, 60) == pytest.approx(expected)
+    assert searcher._moving_average(observations, 60) == pytest.approx(expected)
 
 
 def test_ppo_learns_from_the_children_that_lived() -> None:

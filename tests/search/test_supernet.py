@@ -14,7 +14,7 @@ from mnaslat.data.images.loading import load_images
 from mnaslat.errors import SearchError
 from mnaslat.lowering import lower
 from mnaslat.network import run_graph
-from mnaslat.search.accuracy.shared_weights import WeightBanks, bank_shapes
+from mnaslat.search.accuracy.shared_weights import SupernetWeights, shared_shapes
 from mnaslat.search.accuracy.supernet import (
     SupernetAccuracy,
     SupernetSettings,
@@ -22,7 +22,7 @@ from mnaslat.search.accuracy.supernet import (
     ridge_scores,
 )
 from mnaslat.space import load_space
-from tests.search.tiny_networks import tiny_space
+from tests.search.tiny_networks import tiny_space, without_tokens
 
 SETTINGS = SupernetSettings(
     width=1.0, resolution=8, n_steps=60, learning_rate=0.01, n_steps_checkpoint=25
@@ -35,7 +35,7 @@ def digits() -> ImageSet:
 
 
 def accuracies(source: SupernetAccuracy, networks: list[Architecture]) -> Floats:
-    results = dict(source.evaluate(networks))
+    results = dict(source.evaluate(without_tokens(networks)))
     return np.array([results[index].accuracy for index in range(len(networks))], dtype=float)
 
 
@@ -45,12 +45,15 @@ def networks(n: int = 8) -> list[Architecture]:
 
 
 def test_a_short_training_is_well_above_chance(digits: ImageSet) -> None:
-    seen: list[tuple[int, int]] = []
+    steps_shown: list[tuple[int, int]] = []
     source = SupernetAccuracy(
-        tiny_space(), digits, replace(SETTINGS, n_steps=100), progress=lambda *at: seen.append(at)
+        tiny_space(),
+        digits,
+        replace(SETTINGS, n_steps=100),
+        progress=lambda *at: steps_shown.append(at),
     )
     assert accuracies(source, networks()).min() > 0.3  # chance is 0.1
-    assert seen == [(step, 100) for step in range(1, 101)]
+    assert steps_shown == [(step, 100) for step in range(1, 101)]
 
 
 def test_the_same_network_has_the_same_accuracy_whatever_was_asked_before(
@@ -77,14 +80,18 @@ def test_an_interrupted_training_ends_in_the_identical_supernet(
     undisturbed.train()
     with pytest.raises(Stopped):
         SupernetAccuracy(tiny_space(), digits, SETTINGS, folder=tmp_path, progress=stop).train()
-    seen: list[int] = []
+    steps_shown: list[int] = []
     resumed = SupernetAccuracy(
-        tiny_space(), digits, SETTINGS, folder=tmp_path, progress=lambda done, _: seen.append(done)
+        tiny_space(),
+        digits,
+        SETTINGS,
+        folder=tmp_path,
+        progress=lambda done, _: steps_shown.append(done),
     )
     resumed.train()
-    assert seen == list(range(26, 61))
+    assert steps_shown == list(range(26, 61))
     for (name, expected), found in zip(
-        undisturbed._banks.state_dict().items(), resumed._banks.state_dict().values(), strict=True
+        undisturbed._shared.state_dict().items(), resumed._shared.state_dict().values(), strict=True
     ):
         assert torch.equal(expected, found), name
     assert np.array_equal(accuracies(resumed, networks()), accuracies(undisturbed, networks()))
@@ -123,10 +130,10 @@ def test_ridge_classifier_worked_out_by_hand() -> None:
 
 def test_banks_hold_every_network_of_the_space() -> None:
     space = tiny_space()
-    shapes = bank_shapes(
+    shapes = shared_shapes(
         lower(network) for _, rows in space.part_architectures() for network in rows
     )
-    banks = WeightBanks(shapes, seed=0)
+    banks = SupernetWeights(shapes, seed=0)
     x = torch.zeros(2, 3, 8, 8)
     rows = np.stack(np.meshgrid(*(np.arange(n) for n in space.n_choices)), -1).reshape(-1, 5)
     assert len(rows) == space.size
@@ -144,7 +151,7 @@ def test_children_share_the_leading_channels() -> None:
     space = tiny_space()
     narrow = lower(space.decode([0, 1, 0, 0, 0]))
     wide = lower(space.decode([0, 2, 1, 0, 0]))
-    banks = WeightBanks(bank_shapes([narrow, wide]), seed=0)
+    banks = SupernetWeights(shared_shapes([narrow, wide]), seed=0)
     n_compared = 0
     for small, large in zip(banks.weights(narrow), banks.weights(wide), strict=False):
         if small is None or large is None:
@@ -163,8 +170,8 @@ def test_children_of_the_mnasnet_space_are_lowered_not_rebuilt() -> None:
     settings = SupernetSettings(resolution=16, width=0.35)
     source = SupernetAccuracy(space, load_images("digits", 16), settings)
     network = space.decode(space.sample(1, np.random.default_rng(0))[0])
-    child = source._child(network)
-    assert child == replace(network, resolution=16, n_classes=10).scaled(0.35)
+    result = source._as_trained(network)
+    assert result == replace(network, resolution=16, n_classes=10).scaled(0.35)
     accuracy = source.accuracy(network)  # untrained: any value, but all ops fit their banks
     assert 0.0 <= accuracy <= 1.0
 
@@ -182,11 +189,11 @@ def test_every_step_trains_the_extremes(digits: ImageSet) -> None:
     # In the first step only the classifier learns: it starts at 0 and hands nothing back.
     settings = replace(SETTINGS, n_random=0, n_steps=2)
     source = SupernetAccuracy(tiny_space(), digits, settings)
-    before = {name: bank.clone() for name, bank in source._banks.state_dict().items()}
+    before = {name: bank.clone() for name, bank in source._shared.state_dict().items()}
     source.train()
     changed = {
         name
-        for name, bank in source._banks.state_dict().items()
+        for name, bank in source._shared.state_dict().items()
         if not torch.equal(bank, before[name])
     }
     assert any("block1_0/expand" in name for name in changed)  # of the largest

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from mnaslat.arrays import Tokens
 from mnaslat.errors import SearchError
+from mnaslat.search.accuracy.source import decoded_candidates
 from mnaslat.search.accuracy.table import AccuracyTable, TableAccuracy
 from mnaslat.space import load_space
 
@@ -36,14 +37,14 @@ def choices_line(row: Tokens, accuracy: float) -> str:
 
 def test_a_table_gives_back_what_stands_in_it(tmp_path: Path) -> None:
     source = TableAccuracy(table(tmp_path, f'"{TEXTS[0]}",0.5', f'"{TEXTS[1]}",0.75'), SPACE)
-    results = dict(source.evaluate([SPACE.decode(ROWS[1]), SPACE.decode(ROWS[0])]))
+    results = dict(source.evaluate(decoded_candidates(SPACE, ROWS[[1, 0]])))
     assert [results[index].accuracy for index in (0, 1)] == [0.75, 0.5]
     assert source.noise == 0.0
 
 
 def test_a_network_that_is_not_in_the_table_fails_alone(tmp_path: Path) -> None:
     source = TableAccuracy(table(tmp_path, f'"{TEXTS[0]}",0.5'), SPACE)
-    results = dict(source.evaluate([SPACE.decode(ROWS[2]), SPACE.decode(ROWS[0])]))
+    results = dict(source.evaluate(decoded_candidates(SPACE, ROWS[[2, 0]])))
     assert results[0].accuracy is None
     assert "no row for it; add the row" in results[0].failure
     assert TEXTS[2] not in results[0].failure  # the same for all, so that a result counts them

@@ -7,6 +7,7 @@ import pytest
 
 from mnaslat.arrays import Tokens
 from mnaslat.errors import SearchError
+from mnaslat.search.accuracy.source import decoded_candidates
 from mnaslat.search.accuracy.table_surrogate import TableSurrogateAccuracy
 from mnaslat.space import load_space
 
@@ -47,7 +48,7 @@ def source(path: Path) -> TableSurrogateAccuracy:
 
 def test_networks_that_are_not_in_the_table_are_answered(source: TableSurrogateAccuracy) -> None:
     rows = SPACE.sample(200, np.random.default_rng(2))
-    results = dict(source.evaluate([SPACE.decode(row) for row in rows]))
+    results = dict(source.evaluate(decoded_candidates(SPACE, rows)))
     found = np.array([results[index].accuracy for index in range(200)])
     # As wrong as it says, against the truth without noise even less.
     assert np.sqrt(((found - made_up(rows)) ** 2).mean()) <= 1.1 * source.noise
@@ -72,9 +73,9 @@ def test_trees_are_chosen_where_they_are_better(tmp_path: Path) -> None:
 
 def test_the_same_table_gives_the_same_answers(path: Path, source: TableSurrogateAccuracy) -> None:
     again = TableSurrogateAccuracy(path, SPACE)
-    network = SPACE.decode(SPACE.sample(1, np.random.default_rng(4))[0])
+    asked = decoded_candidates(SPACE, SPACE.sample(1, np.random.default_rng(4)))
     assert again.description == source.description
-    assert list(again.evaluate([network])) == list(source.evaluate([network]))
+    assert list(again.evaluate(asked)) == list(source.evaluate(asked))
 
 
 def test_answers_are_fractions_and_progress_is_told(tmp_path: Path) -> None:
@@ -86,7 +87,7 @@ def test_answers_are_fractions_and_progress_is_told(tmp_path: Path) -> None:
     )
     assert told == [(step, 15) for step in range(1, 16)]
     rows = SPACE.sample(200, np.random.default_rng(6))
-    results = list(source.evaluate([SPACE.decode(row) for row in rows]))
+    results = list(source.evaluate(decoded_candidates(SPACE, rows)))
     assert all(result.accuracy is not None for _, result in results)
     assert list(source.evaluate([])) == []
 

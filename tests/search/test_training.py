@@ -77,10 +77,10 @@ def test_a_stopped_training_goes_on_to_the_identical_network(
     file = tmp_path / "training.pt"
     with pytest.raises(Stopped):
         train(tiny_network(), digits, SETTINGS, checkpoint=file, progress=stop)
-    seen: list[Epoch] = []
-    resumed = train(tiny_network(), digits, SETTINGS, checkpoint=file, progress=seen.append)
+    observations: list[Epoch] = []
+    resumed = train(tiny_network(), digits, SETTINGS, checkpoint=file, progress=observations.append)
     undisturbed = train(tiny_network(), digits, SETTINGS)
-    assert [epoch.n_done for epoch in seen] == [3]
+    assert [epoch.n_done for epoch in observations] == [3]
     assert same_weights(resumed.network, undisturbed.network)
     assert resumed.losses == undisturbed.losses
     assert resumed.accuracy == undisturbed.accuracy

@@ -12,19 +12,18 @@ from numpy.typing import NDArray
 from mnaslat.architecture import Architecture
 from mnaslat.arrays import Floats, Tokens
 from mnaslat.errors import SearchError
-from mnaslat.search.latency.choice_residual import Residual
+from mnaslat.search.latency.choice_residual import ChoiceResidual
 from mnaslat.search.latency.latencies import Latencies
 from mnaslat.search.latency.reachable import check_targets
 from mnaslat.search.reward import RewardSettings, mnasnet_reward
 from mnaslat.search.run.candidates import (
-    Candidate,
+    EvaluatedCandidate,
     best_unmeasured,
     choose_winner,
-    least_certain,
+    most_uncertain,
     worth_measuring,
 )
 from mnaslat.search.run.search import Search
-from mnaslat.search.tokens import tokens_row
 from tests.search.toy_runs import (
     SPACE,
     TOY,
@@ -78,21 +77,21 @@ def test_past_rewards_are_rescored_when_the_predictor_turns_out_wrong(tmp_path: 
     problem = toy_problem(validator=ToyValidator(), predictor=SkewedPredictor())
     with Search(problem, SKEWED, after) as search:
         result = search.run()
-    assert any(is_odd(np.array(tokens_row(row.tokens))) for row in result.validations)
+    assert any(is_odd(np.array(row.tokens)) for row in result.validations)
     n_changed = 0
     pairs: list[tuple[Any, Any]] = list(
         zip(contents(before)["evaluations"], contents(after)["evaluations"], strict=True)
     )
     for old, new in pairs:
         assert old.tokens == new.tokens
-        exact_ms = toy_ms(np.array([tokens_row(new.tokens)]))[0]
+        exact_ms = toy_ms(np.array([new.tokens]))[0]
         assert new.predicted_ms == new.latency_ms == pytest.approx(exact_ms)
         reward = mnasnet_reward([new.accuracy], [exact_ms], SKEWED.reward)[0]
         assert new.reward == pytest.approx(reward)
         n_changed += old.reward != pytest.approx(new.reward)
     assert n_changed > 0
     for row in result.validations:
-        factor = 0.7 if is_odd(np.array(tokens_row(row.tokens))) else 1.0
+        factor = 0.7 if is_odd(np.array(row.tokens)) else 1.0
         if row.round == 2:  # at the end all is known already
             assert row.predicted_ms == pytest.approx(factor * row.measured_ms)
         assert row.predicted_after_ms == pytest.approx(row.measured_ms)
@@ -207,7 +206,7 @@ def test_a_search_with_the_upper_end_keeps_the_target_with_it(tmp_path: Path) ->
     problem = replace(toy_problem(), predictor=Doubtful(1.0))
     with Search(problem, replace(TOY, latency="upper"), tmp_path) as search:
         winner = search.run().winner
-    factor = 1.6 if winner.tokens[0] == "2" else 1.2
+    factor = 1.6 if winner.tokens[0] == 2 else 1.2
     assert winner.expected_ms == pytest.approx(factor * winner.predicted_ms)
     assert winner.expected_ms <= 16.0
     for row in contents(tmp_path)["evaluations"]:
@@ -252,11 +251,11 @@ def test_a_latency_that_is_no_number_is_named(tmp_path: Path) -> None:
         search.run()
 
 
-def candidate(row: Sequence[int], measured: bool = False, **known: Any) -> Candidate:
+def candidate(row: Sequence[int], measured: bool = False, **known: Any) -> EvaluatedCandidate:
     tokens = np.array(row)
     latency_ms, accuracy = float(toy_ms(tokens[None])[0]), toy_accuracy(tokens)
     values: dict[str, Any] = {
-        "tokens": ",".join(map(str, row)),
+        "tokens": tuple(row),
         "architecture": SPACE.decode(tokens),
         "accuracy": accuracy,
         "reward": accuracy,
@@ -265,10 +264,10 @@ def candidate(row: Sequence[int], measured: bool = False, **known: Any) -> Candi
         "measured_ms": latency_ms if measured else None,
     }
     values |= known
-    return Candidate(**{"expected_accuracy": values["accuracy"], **values})
+    return EvaluatedCandidate(**{"expected_accuracy": values["accuracy"], **values})
 
 
-def candidates(n: int, n_measured: int = 0) -> list[Candidate]:
+def candidates(n: int, n_measured: int = 0) -> list[EvaluatedCandidate]:
     return [candidate(row, i < n_measured) for i, row in enumerate(rows_of(n).tolist())]
 
 
@@ -296,9 +295,9 @@ def test_the_best_at_every_target_are_measured_in_turn() -> None:
 
 def test_the_widest_intervals_are_the_least_certain() -> None:
     rows = candidates(60, n_measured=5)
-    chosen = least_certain(rows, 4, Latencies(Doubtful(), SPACE), [rows[7].tokens])
+    chosen = most_uncertain(rows, 4, Latencies(Doubtful(), SPACE), [rows[7].tokens])
     assert len(chosen) == 4
-    assert all(each.tokens[0] == "2" and each.measured_ms is None for each in chosen)
+    assert all(each.tokens[0] == 2 and each.measured_ms is None for each in chosen)
     assert rows[7] not in chosen
 
 
@@ -306,7 +305,7 @@ def test_the_widest_intervals_are_the_least_certain() -> None:
 def test_upper_ends_move_with_what_measurements_taught(predictor: ToyPredictor) -> None:
     measured, rows = rows_of(30), rows_of(45)[30:]
     predicted_ms = predictor.predict_ms([SPACE.decode(row) for row in measured])
-    residual = Residual(SPACE.n_choices, measured, predicted_ms, 1.3 * predicted_ms)
+    residual = ChoiceResidual(SPACE.n_choices, measured, predicted_ms, 1.3 * predicted_ms)
     before, after = (Latencies(predictor, SPACE, "upper", each) for each in (None, residual))
     moved = residual.factor(rows)
     assert (moved > 1.1).all()
@@ -318,18 +317,18 @@ def test_where_intervals_say_nothing_the_least_like_what_was_measured_are_chosen
     near, measured, far = [0] * 28, [0] * 27 + [1], [1] * 28
     rows = [candidate(near), candidate(measured, True), candidate(far)]
     latencies = Latencies(ToyPredictor(), SPACE)
-    assert least_certain(rows, 1, latencies, []) == [rows[2]]
-    assert least_certain(rows, 5, latencies, []) == [rows[2], rows[0]]
-    assert least_certain(rows, 0, latencies, []) == []
-    assert least_certain(rows[1:2], 2, latencies, []) == []
+    assert most_uncertain(rows, 1, latencies, []) == [rows[2]]
+    assert most_uncertain(rows, 5, latencies, []) == [rows[2], rows[0]]
+    assert most_uncertain(rows, 0, latencies, []) == []
+    assert most_uncertain(rows[1:2], 2, latencies, []) == []
 
 
 def test_worth_measuring_is_what_may_still_be_the_answer() -> None:
     row = rows_of(1)[0].tolist()
     best = candidate(row, True, accuracy=0.7, measured_ms=9.0)
-    better = candidate(row, tokens="a", accuracy=0.8, predicted_ms=10.1)
-    worse = candidate(row, tokens="b", accuracy=0.6, predicted_ms=5.0)
-    slow = candidate(row, tokens="c", accuracy=0.9, predicted_ms=10.3)
+    better = candidate(row, tokens=(0,), accuracy=0.8, predicted_ms=10.1)
+    worse = candidate(row, tokens=(1,), accuracy=0.6, predicted_ms=5.0)
+    slow = candidate(row, tokens=(2,), accuracy=0.9, predicted_ms=10.3)
     rows = [best, better, worse, slow]
     assert worth_measuring(rows, (10.0,), 0.02, 5) == [better]
     assert worth_measuring(rows, (10.0,), 0.05, 5) == [slow, better]

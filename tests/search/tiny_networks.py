@@ -1,6 +1,9 @@
 """Networks and images so small that one is trained in a second."""
 
+from collections.abc import Sequence
+
 from mnaslat.architecture import Architecture, Block, Layer
+from mnaslat.search.accuracy.source import Candidate
 from mnaslat.space import Choices, Decision, SearchSpace
 
 RESOLUTION = 8
@@ -17,6 +20,11 @@ def tiny_network(kernel: int = 3, expansion: int = 3, filters: int = 16) -> Arch
         n_classes=10,
         dropout=0.1,
     )
+
+
+def without_tokens(networks: Sequence[Architecture]) -> list[Candidate]:
+    """Candidates for a source that does not look at tokens."""
+    return [Candidate((), network) for network in networks]
 
 
 def tiny_space() -> SearchSpace:

@@ -10,7 +10,7 @@ import numpy as np
 
 from mnaslat.architecture import Architecture
 from mnaslat.arrays import Floats, Tokens
-from mnaslat.search.accuracy.source import ChildResult
+from mnaslat.search.accuracy.source import Candidate, CandidateResult
 from mnaslat.search.problem import Predictor, SearchProblem
 from mnaslat.search.reward import RewardSettings
 from mnaslat.search.run.run_store import SearchStore
@@ -91,17 +91,16 @@ class ToyAccuracy:
         self.fails, self.log, self.pause_s = fails, log, pause_s
         self.asked: list[str] = []
 
-    def evaluate(
-        self, architectures: Sequence[Architecture], /
-    ) -> Iterator[tuple[int, ChildResult]]:
+    def evaluate(self, candidates: Sequence[Candidate], /) -> Iterator[tuple[int, CandidateResult]]:
         """One after the other."""
-        for index, row in enumerate(tokens_of(architectures)):
+        for index, candidate in enumerate(candidates):
+            row = np.array(candidate.tokens)
             self.asked.append(str(row.tolist()))
             _append(self.log, self.asked[-1:])
             time.sleep(self.pause_s)
             failure = "it diverged" if self.fails(row) else ""
             accuracy = None if failure else toy_accuracy(row)
-            yield index, ChildResult(accuracy=accuracy, cost_s=self.pause_s, failure=failure)
+            yield index, CandidateResult(accuracy=accuracy, cost_s=self.pause_s, failure=failure)
 
 
 class ToyValidator:

@@ -20,8 +20,7 @@ def _run_folder(folder: Path, **changes: Any) -> Path:
     content = {"format": 2, "request": {"accuracy": "supernet"}, "settings": settings}
     (folder / "run.json").write_text(json.dumps(content))
     store = SearchStore(folder / "search.sqlite")
-    tokens = ",".join(["0"] * 42)
-    store.write_evaluations([Evaluation(1, 0, tokens, 5.0, 0.5, 5.0, 5.0, 0.5)])
+    store.write_evaluations([Evaluation(1, 0, (0,) * 42, 5.0, 0.5, 5.0, 5.0, 0.5)])
     store.commit()
     store.close()
     return folder

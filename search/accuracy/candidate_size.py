@@ -4,7 +4,7 @@ SMALL_RESOLUTION = 64  # pixels; networks this small are trained as they are
 _RESOLUTION, _WIDTH = 32, 0.35  # of the children of larger ones: one core trains one in a minute
 
 
-def child_size(
+def candidate_size(
     own_resolution: int, resolution: int | None, width: float | None
 ) -> tuple[int, float]:
     """Pixels of the children, and their width on top of the networks' own.
