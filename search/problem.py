@@ -1,4 +1,4 @@
-"""What a search is given: networks, their accuracy, their latency, and who can measure it."""
+"""Defines a search problem: networks, their accuracy, predicted and measured latency."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 from mnaslat.architecture import Architecture
 from mnaslat.arrays import Floats, Tokens
 from mnaslat.search.accuracy.source import AccuracySource
+from mnaslat.search.accuracy.user_function import AccuracyFunction, FunctionAccuracy
 from mnaslat.space import SearchSpace
 
 
@@ -66,9 +67,28 @@ class Validator(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class SearchProblem:
-    """Everything that a search needs to know about its task."""
+    """Everything that a search needs to know about its task.
+
+    ``accuracy`` may be a function of an Architecture: it becomes a `FunctionAccuracy`.
+    """
 
     space: SearchSpace
-    accuracy: AccuracySource
+    # A text is one of the option --accuracy; the search makes its source.
+    accuracy: AccuracySource | AccuracyFunction | str
     predictor: Predictor
     validator: Validator | None = None  # None: the result rests on predictions alone
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.accuracy, AccuracySource | str):
+            object.__setattr__(self, "accuracy", FunctionAccuracy(self.accuracy))
+
+    @property
+    def source(self) -> AccuracySource:
+        """The accuracy source.
+
+        Raises:
+            ValueError: If ``accuracy`` is a text: the search makes the source.
+        """
+        if isinstance(self.accuracy, AccuracySource):
+            return self.accuracy
+        raise ValueError(f"The accuracy {self.accuracy!r} is a name; no source was made of it yet.")

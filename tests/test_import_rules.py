@@ -81,9 +81,17 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "search.tensor_file": BASE,
     "search.decoder": (*SPINE, "search.tokens"),
     "search.settings": (*SPINE, *_PROTOCOLS, "search.controllers.presets"),
-    "search.problem": (*SPINE, *_PROTOCOLS, "data", "predictors", "search.accuracy.source"),
+    "search.problem": (
+        *SPINE,
+        *_PROTOCOLS,
+        "data",
+        "predictors",
+        "search.accuracy.source",
+        "search.accuracy.user_function",  # functions are sources
+    ),
     "search.accuracy": (*SPINE, *_SEARCH_DATA, "data", "predictors"),
     "search.accuracy.source": (*SPINE, *_PROTOCOLS),
+    "search.accuracy.user_function": (*SPINE, *_PROTOCOLS, "search.accuracy.source"),
     "search.controllers": (*SPINE, *_SEARCH_DATA),
     "search.controllers.presets": (*BASE, "search.controllers.settings"),
     "search.controllers.settings": BASE,

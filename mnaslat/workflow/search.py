@@ -249,7 +249,7 @@ def open_accuracy(
         elif isinstance(accuracy, AccuracySource):
             source = accuracy
         else:
-            source = FunctionAccuracy(accuracy)  # type: ignore[arg-type]
+            source = FunctionAccuracy(accuracy)
         try:
             yield source
         finally:

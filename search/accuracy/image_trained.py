@@ -4,7 +4,7 @@ import types
 import typing
 from collections.abc import Callable
 from dataclasses import fields
-from pathlib import Path
+from os import PathLike
 from typing import Any, TypeVar
 
 from mnaslat.data.images.loading import load_images
@@ -27,7 +27,7 @@ def image_source(
     text: str,
     space: SearchSpace,
     *,
-    folder: Path | None = None,
+    folder: str | PathLike[str] | None = None,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> ProxyAccuracy | SupernetAccuracy:

@@ -6,7 +6,7 @@ come with the first one that needs them.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from os import PathLike
 from typing import TYPE_CHECKING
 
 from mnaslat.errors import SearchError
@@ -31,7 +31,7 @@ class SourceOptions:
     """
 
     space: "SearchSpace"
-    folder: Path | None = None
+    folder: str | PathLike[str] | None = None
     seed: int = 0
     progress: Progress | None = None
 
@@ -80,15 +80,13 @@ def _trained(kind: str) -> Callable[[str, SourceOptions], "AccuracySource"]:
 def _table(text: str, options: SourceOptions) -> "AccuracySource":
     from mnaslat.search.accuracy.table import TableAccuracy
 
-    return TableAccuracy(Path(text), options.space)
+    return TableAccuracy(text, options.space)
 
 
 def _table_surrogate(text: str, options: SourceOptions) -> "AccuracySource":
     from mnaslat.search.accuracy.table_surrogate import TableSurrogateAccuracy
 
-    return TableSurrogateAccuracy(
-        Path(text), options.space, seed=options.seed, progress=options.progress
-    )
+    return TableSurrogateAccuracy(text, options.space, seed=options.seed, progress=options.progress)
 
 
 SOURCES: Mapping[str, SourceKind] = {
@@ -129,7 +127,7 @@ def accuracy_source(
     text: str,
     space: "SearchSpace",
     *,
-    folder: Path | None = None,
+    folder: str | PathLike[str] | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> "AccuracySource":

@@ -15,6 +15,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -103,7 +104,7 @@ class SupernetAccuracy:
         images: ImageSet,
         settings: SupernetSettings,
         *,
-        folder: Path | None = None,
+        folder: str | PathLike[str] | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
         settings = settings.for_networks_of(settings.resolution or images.resolution)
@@ -122,10 +123,10 @@ class SupernetAccuracy:
         self._optimizer = torch.optim.Adam(self._shared.parameters(), lr=settings.learning_rate)
         self._n_steps_done = 0
         self._extremes = [self._graph(row) for row in _largest_and_smallest(space)]
-        self._checkpoint = None
+        self._checkpoint: Path | None = None
         if folder is not None:
             name = hashlib.sha256(self.description.encode()).hexdigest()[:16]
-            self._checkpoint = folder / f"supernet-{name}.pt"
+            self._checkpoint = Path(folder) / f"supernet-{name}.pt"
             if self._checkpoint.exists():
                 self._load(self._checkpoint)
 

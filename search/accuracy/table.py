@@ -3,6 +3,7 @@
 import csv
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -32,8 +33,8 @@ class AccuracyTable:
             space, holds a network twice or an accuracy outside [0, 1].
     """
 
-    def __init__(self, path: Path, space: SearchSpace) -> None:
-        self._space = space
+    def __init__(self, path: str | PathLike[str], space: SearchSpace) -> None:
+        self._space, path = space, Path(path)
         try:
             content = path.read_bytes()
             # Lines are split as csv wants them: a quoted cell may hold a line break.
@@ -134,7 +135,7 @@ class TableAccuracy:
 
     noise = 0.0  # the table is the truth
 
-    def __init__(self, path: Path, space: SearchSpace) -> None:
+    def __init__(self, path: str | PathLike[str], space: SearchSpace) -> None:
         self._table = AccuracyTable(path, space)
 
     @property

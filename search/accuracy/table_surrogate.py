@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from os import PathLike
 
 import numpy as np
 
@@ -62,7 +62,7 @@ class TableSurrogateAccuracy:
 
     def __init__(
         self,
-        path: Path,
+        path: str | PathLike[str],
         space: SearchSpace,
         *,
         seed: int = 0,

@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -115,7 +116,7 @@ def train(
     settings: TrainingSettings,
     *,
     device: str = "cpu",
-    checkpoint: Path | None = None,
+    checkpoint: str | PathLike[str] | None = None,
     progress: Callable[[Epoch], None] | None = None,
 ) -> Trained:
     """Train a network from its random start and say how accurate it is.
@@ -126,7 +127,7 @@ def train(
         images: What it is trained on (``train``) and judged on (``validation``).
         settings: How.
         device: ``cpu``, ``cuda`` or ``cuda:N``.
-        checkpoint: A file that is replaced after every epoch; training goes on from there to the
+        checkpoint: A file that is replaced after every epoch; training resumes from there to the
             identical result.
         progress: Called after every epoch.
 
@@ -150,6 +151,7 @@ def train(
     n_steps_epoch = max(1, len(part) // settings.batch_size)
     layers = hashlib.sha256(repr(graph.layers).encode()).hexdigest()[:16]
     described = f"{layers} on {images.digest}: dropout={dropout} {settings.description}"
+    checkpoint = None if checkpoint is None else Path(checkpoint)
     losses = _resumed(checkpoint, described, network, optimizer)
 
     for epoch in range(len(losses), settings.n_epochs):
@@ -289,7 +291,7 @@ def _optimizer(network: nn.Module, settings: TrainingSettings) -> torch.optim.Op
 def _resumed(
     checkpoint: Path | None, described: str, network: nn.Module, optimizer: torch.optim.Optimizer
 ) -> tuple[float, ...]:
-    """Take up a checkpoint where there is one; the losses of the epochs done."""
+    """Load the checkpoint if there is one; returns the losses of the epochs done."""
     if checkpoint is None or not checkpoint.exists():
         return ()
     state = load_checkpoint(checkpoint)

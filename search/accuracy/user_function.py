@@ -15,41 +15,55 @@ from mnaslat.search.accuracy.source import (
 )
 from mnaslat.user_code import load_user_code
 
+AccuracyFunction = Callable[[Architecture], float]
+
 
 class FunctionAccuracy:
-    """Accuracies from a Python function of the user: ``function(architecture) -> float``.
+    """Evaluates networks with a Python function of the user: ``function(architecture) -> float``.
 
     A network for which it raises, asks to exit, or returns not-a-number, has failed; the search
-    goes on. What it returns is taken as exact, unless its attribute ``noise`` says how far one
-    accuracy deviates (nan: it does, but how far is not known).
+    continues. Its accuracies are taken as exact, unless its attribute ``noise`` gives their
+    standard deviation (nan: unknown).
 
     Args:
-        name: ``FILE.py:FUNCTION`` or ``MODULE:FUNCTION``; it is run, so name only code you trust.
+        function: The function, or ``FILE.py:FUNCTION`` or ``MODULE:FUNCTION``; a file or module is
+            run, so name only code you trust.
 
     Raises:
         SearchError: If there is no such file, module or function.
+        TypeError: If it cannot be called.
     """
 
-    def __init__(self, name: str) -> None:
-        self._name = name
-        try:
-            self._function: Callable[[Architecture], float] = load_user_code(name)
-        except ValueError as error:
-            raise SearchError(str(error)) from error
-        self._noise = float(getattr(self._function, "noise", 0.0))
+    def __init__(self, function: AccuracyFunction | str) -> None:
+        if isinstance(function, str):
+            self._name = function
+            try:
+                function = load_user_code(function)
+            except ValueError as error:
+                raise SearchError(str(error)) from error
+        elif callable(function):
+            named = function if hasattr(function, "__qualname__") else type(function)
+            self._name = f"{named.__module__}:{named.__qualname__}"
+        else:
+            raise TypeError(
+                "accuracy must be an AccuracySource, a function of an Architecture, or a text as "
+                f"for --accuracy, got {type(function).__name__}."
+            )
+        self._function: AccuracyFunction = function
+        self._noise = float(getattr(function, "noise", 0.0))
 
     @property
     def description(self) -> str:
-        """The function's name; what it computes is not known to the search."""
+        """Names the function; what it computes is not known to the search."""
         return f"function {self._name}"
 
     @property
     def noise(self) -> float:
-        """What the function says of itself; 0 if it says nothing."""
+        """The attribute ``noise`` of the function; 0 without one."""
         return self._noise
 
     def evaluate(self, candidates: Sequence[Candidate], /) -> Iterator[tuple[int, CandidateResult]]:
-        """What the function returns for each network, one after the other.
+        """Call the function for each network, one after the other.
 
         Raises:
             SearchError: If it returns something that is not a fraction in [0, 1].
@@ -72,6 +86,6 @@ class FunctionAccuracy:
 
 
 def _reason(error: BaseException) -> str:
-    """What an error is and says, on one line."""
+    """Describe an error on one line."""
     says = " ".join(str(error).split())
     return f"{type(error).__name__}: {says[:REASON_LENGTH]}" if says else type(error).__name__

@@ -2,6 +2,8 @@
 
 import io
 import json
+import re
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,17 +52,23 @@ def write_winner(folder: Path, name: str, architecture: Architecture, seed: int)
     replace_file(folder / f"{name}.json", json_bytes(architecture.to_json()))
 
 
-def load_winner(path: Path) -> "Network":
-    """The torch module in a file ``winner.pt``, or of ``mnaslat export --format torch``.
+def load_winner(path: str | PathLike[str]) -> "Network":
+    """Load the winner of a search as a torch module.
 
-    Images of shape ``(batch, channels, height, width)`` in, logits ``(batch, classes)`` out.
+    Its input are images of shape ``(batch, channels, height, width)``, its output logits of shape
+    ``(batch, classes)``.
+
+    Args:
+        path: The folder of a run (of several winners the one at the highest target is taken), a
+            file ``winner.pt``, or a file of ``mnaslat export --format torch``.
 
     Raises:
-        SearchError: If the file cannot be read or is no such file.
+        SearchError: If there is no winner, or the file cannot be read or is no such file.
     """
     from mnaslat.network import Network
     from mnaslat.search.tensor_file import load_checkpoint
 
+    path = _winner_file(Path(path))
     state = load_checkpoint(path)
     try:
         architecture = Architecture.from_json(state["architecture"])
@@ -71,6 +79,22 @@ def load_winner(path: Path) -> "Network":
     return network
 
 
+def _winner_file(path: Path) -> Path:
+    if not path.is_dir():
+        return path
+    by_target = {}
+    for file in path.glob("winner*.pt"):
+        named = re.fullmatch(r"winner(?:-([0-9.e+-]+)ms)?", file.stem)
+        if named:
+            by_target[float(named[1] or 0.0)] = file
+    if not by_target:
+        raise SearchError(
+            f"There is no winner in {path}. Name the folder of a search that has ended, or a file "
+            "winner.pt."
+        )
+    return by_target[max(by_target)]
+
+
 def json_bytes(data: dict[str, Any]) -> bytes:
-    """A JSON document."""
+    """Write a JSON document."""
     return (json.dumps(data, indent=2) + "\n").encode()

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
@@ -131,8 +132,9 @@ class SearchResult:
             "seconds": self.seconds,
         }
 
-    def write(self, folder: Path) -> None:
+    def write(self, folder: str | PathLike[str]) -> None:
         """Write the winners' files, then ``result.json``."""
+        folder = Path(folder)
         for winner in self.winners:
             write_winner(folder, winner.name, winner.candidate.architecture, self.settings.seed)
         replace_file(folder / RESULT_FILE, json_bytes(self.to_json()))

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,13 @@ class SearchRun:
             store.close()
 
 
-def read(folder: Path) -> SearchRun:
+def read(folder: str | PathLike[str]) -> SearchRun:
+    """Open the folder of a run.
+
+    Raises:
+        SearchError: If it is no such folder.
+    """
+    folder = Path(folder)
     path = folder / "run.json"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import astuple, fields, replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +58,8 @@ class SearchStore:
         WorkspaceBusy: If another process is searching in that folder.
     """
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
-        self._path = path
+    def __init__(self, path: str | PathLike[str], *, read_only: bool = False) -> None:
+        self._path = path = Path(path)
         self._held = ExitStack()
         if not read_only:
             run = f"The run in {path.parent}"

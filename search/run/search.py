@@ -8,12 +8,16 @@ proposes the same networks, and reads their accuracies and measurements from the
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
 
 from mnaslat.arrays import Tokens
 from mnaslat.errors import MnaslatError, SearchError
+from mnaslat.search.accuracy.source import ClosableSource
+from mnaslat.search.accuracy.sources import accuracy_source
 from mnaslat.search.latency.reachable import check_targets
 from mnaslat.search.problem import SearchProblem
 from mnaslat.search.run.accuracy_cache import AccuracyCache
@@ -32,6 +36,14 @@ from mnaslat.search.tokens import TokenKey, token_keys
 # Between two checkpoints; at most this of the searcher's work is repeated after a kill.
 _CHECKPOINT_S = 2.0
 _SHOWN_S = 0.1  # a result waited for longer than this is progress worth showing
+
+
+def _with_source(problem: SearchProblem, settings: SearchSettings, folder: Path) -> SearchProblem:
+    """The problem with an accuracy source where it names one."""
+    if not isinstance(problem.accuracy, str):
+        return problem
+    source = accuracy_source(problem.accuracy, problem.space, folder=folder, seed=settings.seed)
+    return replace(problem, accuracy=source)
 
 
 class _OutOfTime(Exception):
@@ -64,7 +76,7 @@ class Search:
         self,
         problem: SearchProblem,
         settings: SearchSettings,
-        folder: Path,
+        folder: str | PathLike[str],
         *,
         searcher: Searcher | None = None,
         command: str = "",
@@ -74,6 +86,9 @@ class Search:
                 f"The settings name space {settings.space!r}, the problem has "
                 f"{problem.space.name!r}."
             )
+        folder = Path(folder)
+        self._made_source = isinstance(problem.accuracy, str)
+        problem = _with_source(problem, settings, folder)
         self._problem, self._settings, self._folder = problem, settings, folder
         self._command = command
         self._searcher = searcher or new_searcher(problem.space.n_choices, settings)
@@ -87,13 +102,13 @@ class Search:
             self._store.claim(identity_of(problem, settings))
             self._calibration = self._restored()
             decoder = self._calibration.decoder
-            self._accuracies = AccuracyCache(problem.accuracy, self._store, decoder)
+            self._accuracies = AccuracyCache(problem.source, self._store, decoder)
             self.note = ""
             if not self._accuracies:  # before anything is evaluated
                 targets_ms, latencies = settings.target_range_ms, self._calibration.latencies
                 self.note = check_targets(targets_ms, latencies, problem.space)
         except BaseException:
-            self._store.close()
+            self.close()
             raise
         self._history = self._calibration.history
         self._n_reported = len(self._calibration.validations)  # to whoever is shown the progress
@@ -106,8 +121,10 @@ class Search:
         self.close()
 
     def close(self) -> None:
-        """Release the folder."""
+        """Release the folder, and the accuracy source if it was made here from a text."""
         self._store.close()
+        if self._made_source and isinstance(self._problem.source, ClosableSource):
+            self._problem.source.close()
 
     def run(self, progress: Callable[[SearchProgress], None] | None = None) -> SearchResult:
         """Search to the end, write the result's files and return it.

@@ -28,8 +28,8 @@ def identity_of(problem: SearchProblem, settings: SearchSettings) -> dict[str, A
         "mnaslat version": __version__,
         **settings.identity(),
         "choice of decisions": [[each.name, list(each.choices)] for each in space.decisions],
-        "accuracy source": problem.accuracy.description,
-        EXACT_ACCURACY: problem.accuracy.noise == 0.0,
+        "accuracy source": problem.source.description,
+        EXACT_ACCURACY: problem.source.noise == 0.0,
         "predictor (its latencies of four networks)": [f"{ms:.6g}" for ms in predicted_ms],
         "validator (whether there is one)": problem.validator is not None,
     }
@@ -51,8 +51,8 @@ def summarize(
     return SearchResult(
         settings=settings,
         ended=ended,
-        accuracy=problem.accuracy.description,
-        accuracy_noise=problem.accuracy.noise,
+        accuracy=problem.source.description,
+        accuracy_noise=problem.source.noise,
         winners=winners_of(candidates, targets_ms, measured_only=problem.validator is not None),
         front=front_of(candidates),
         validations=tuple(store.validations()),

@@ -56,7 +56,7 @@ class RunCalibration:
             self.history.evaluations(0),
             self.validations,
             self.decoder,
-            exact=self._problem.accuracy.noise == 0.0,
+            exact=self._problem.source.noise == 0.0,
         )
 
     @property

@@ -3,6 +3,7 @@
 import math
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,12 @@ import pytest
 from mnaslat.errors import SearchError
 from mnaslat.search.accuracy.source import CandidateResult, checked_accuracy, decoded_candidates
 from mnaslat.search.accuracy.sources import accuracy_source
-from mnaslat.search.accuracy.user_function import FunctionAccuracy
+from mnaslat.search.accuracy.user_function import AccuracyFunction, FunctionAccuracy
+from mnaslat.search.problem import SearchProblem
+from mnaslat.search.run.search import Search
 from mnaslat.space import load_space
+from tests.search.toy_runs import SPACE as TOY_SPACE
+from tests.search.toy_runs import TOY, ToyPredictor
 
 SPACE = load_space("mnasnet", resolution=32, n_classes=10)
 NETWORKS = decoded_candidates(SPACE, SPACE.sample(3, np.random.default_rng(0)))
@@ -40,6 +45,27 @@ def my_accuracy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     yield
     sys.modules.pop("my_accuracy", None)
+
+
+def test_a_function_of_the_caller_is_an_accuracy_source() -> None:
+    source = FunctionAccuracy(lambda architecture: 0.25)
+    ((_, result),) = source.evaluate(NETWORKS[:1])
+    assert result.accuracy == 0.25
+    assert source.description == (
+        "function tests.search.test_accuracy:"
+        "test_a_function_of_the_caller_is_an_accuracy_source.<locals>.<lambda>"
+    )
+    with pytest.raises(TypeError, match="must be an AccuracySource, a function of an Arch.* int"):
+        FunctionAccuracy(3)  # type: ignore[arg-type]
+
+
+def test_a_problem_takes_a_function_or_a_text(my_accuracy: None, tmp_path: Path) -> None:
+    settings = replace(TOY, n_samples=5, searcher="random")
+    given: list[AccuracyFunction | str] = [lambda architecture: 0.25, "my_accuracy:good"]
+    for number, accuracy in enumerate(given):
+        problem = SearchProblem(space=TOY_SPACE, accuracy=accuracy, predictor=ToyPredictor())
+        with Search(problem, settings, str(tmp_path / str(number))) as search:
+            assert search.run().winner.accuracy == 0.25
 
 
 def test_function_of_the_user(my_accuracy: None, tmp_path: Path) -> None:

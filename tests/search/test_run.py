@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from mnaslat.architecture import Architecture
 from mnaslat.errors import SearchError, WorkspaceBusy
+from mnaslat.lowering import lower
 from mnaslat.search.accuracy.source import CandidateResult
 from mnaslat.search.reward import RewardSettings
 from mnaslat.search.run.artifacts import load_winner
@@ -198,6 +199,7 @@ def test_the_result_stands_in_files(tmp_path: Path) -> None:
     assert Architecture.from_json(winner) == result.winner.architecture
     assert (tmp_path / "winner.tflite").read_bytes()[4:8] == b"TFL3"
     network = load_winner(tmp_path / "winner.pt").eval()
+    in_folder = load_winner(str(tmp_path)).eval()
     image = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     # Both files hold the same network.
     tflite = Interpreter(model_path=str(tmp_path / "winner.tflite"), num_threads=1)
@@ -206,11 +208,15 @@ def test_the_result_stands_in_files(tmp_path: Path) -> None:
     tflite.invoke()
     said = tflite.get_tensor(tflite.get_output_details()[0]["index"])
     expected = network(image).detach().numpy()
+    assert np.array_equal(in_folder(image).detach().numpy(), expected)
     assert expected.shape == (1, 10)
     np.testing.assert_allclose(said, expected, atol=1e-4 * np.abs(expected).max())
     (tmp_path / "other.pt").write_bytes(b"nothing")
     with pytest.raises(SearchError, match="is damaged or no checkpoint"):
         load_winner(tmp_path / "other.pt")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SearchError, match="no winner in .* Name the folder of a search"):
+        load_winner(tmp_path / "empty")
 
 
 def test_a_range_of_targets_has_a_winner_at_each(tmp_path: Path) -> None:
@@ -224,6 +230,8 @@ def test_a_range_of_targets_has_a_winner_at_each(tmp_path: Path) -> None:
         assert winner.meets_target and winner.candidate.measured_ms is not None
         assert winner.candidate in result.front
         assert (tmp_path / f"{winner.name}.tflite").exists()
+    slowest = load_winner(tmp_path).graph.signature
+    assert slowest == lower(result.winners[-1].candidate.architecture).signature
     accuracies = [winner.candidate.accuracy for winner in result.winners]
     assert accuracies == sorted(accuracies)
     targets = [row.target_ms for row in contents(tmp_path)["evaluations"]]  # type: ignore[attr-defined]
