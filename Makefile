@@ -27,6 +27,7 @@ test-slow: install
 check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/codespell
 	$(BIN)/mypy -p mnaslat
 	$(BIN)/mypy tests benchmarks
 	$(MAKE) test
