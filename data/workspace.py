@@ -20,10 +20,10 @@ class Workspace:
         WorkspaceError: If the folder cannot be made or written.
     """
 
-    def __init__(self, path: Path = DEFAULT) -> None:
-        self.path = path
+    def __init__(self, path: str | os.PathLike[str] = DEFAULT) -> None:
+        self.path = Path(path)
         try:
-            path.mkdir(parents=True, exist_ok=True)
+            self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise WorkspaceError(
                 f"Cannot make the workspace {path}: {error.strerror}. Choose a folder you can "

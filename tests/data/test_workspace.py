@@ -123,3 +123,7 @@ def test_the_store_lies_in_the_workspace(tmp_path: Path) -> None:
     store = Workspace(tmp_path / "new").store()
     store.close()
     assert (tmp_path / "new" / "measurements.sqlite").is_file()
+
+
+def test_a_workspace_is_named_by_text_or_path(tmp_path: Path) -> None:
+    assert Workspace(str(tmp_path / "ours")).path == Workspace(tmp_path / "ours").path
