@@ -49,15 +49,14 @@ ALLOWED = (
 OPENINGS = ("What", "Which", "Whose", "Of", "Those", "That", "How", "Whatever", "Why")
 # Uses that are still there, by folder or page. The lists only become shorter.
 KNOWN_WORDS: dict[str, int] = {
-    "mnaslat": 38,
+    "mnaslat": 37,
     "data": 13,
-    "profiling": 48,
-    "search": 120,
+    "profiling": 47,
+    "search": 106,
     "README.md": 8,
     "CHANGELOG.md": 7,
-    "docs": 35,
 }
-KNOWN_OPENINGS: dict[str, int] = {"mnaslat": 36, "data": 9, "profiling": 45, "search": 61}
+KNOWN_OPENINGS: dict[str, int] = {"mnaslat": 35, "data": 9, "profiling": 45, "search": 41}
 
 _WORD = re.compile(rf"\b({'|'.join(FORBIDDEN)})\b", re.IGNORECASE)
 _RIGHT = re.compile("|".join(ALLOWED), re.IGNORECASE)

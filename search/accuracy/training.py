@@ -251,7 +251,7 @@ def _calm(network: Network) -> None:
 
     The official start is for hundreds of epochs. Of a few hundred steps it costs many: logits of
     the wrong sign as often as not have to be unlearned, and what passes twenty layers is noise at
-    first. What this is worth is in ``docs/decisions.md``, "Training children".
+    first. What this is worth is in ``docs/decisions.md``, "Proxy training".
     """
     graph = network.graph
     weights = iter(network.op_weights())
