@@ -47,6 +47,7 @@ def run_graph(
     """Compute a graph on a batch.
 
     Args:
+        graph: The graph to compute.
         x: Images, shape ``(batch, channels, height, width)``.
         weights: One entry per op in the order of ``graph.shaped_ops()``; None where an op has none.
         training: Normalise by the batch's statistics and update the running ones.

@@ -53,6 +53,7 @@ class Merging:
         self.n_users = [0] * (len(self.nodes) + 1)
 
     def run(self) -> None:
+        """Fuse all operations in place."""
         self._count_users()
         if not self.converted:
             for number in range(1, len(self.nodes) + 1):
@@ -103,7 +104,7 @@ class Merging:
                 node.op = replace(op, padding="", inputs=(before.op.inputs[0], *op.inputs[1:]))
 
     def _find_hard_swish(self, number: int) -> None:
-        """x * relu6(x + 3) / 6 in either order of the last two steps."""
+        """Find ``x * relu6(x + 3) / 6``, in either order of the last two steps."""
         node = self.nodes[number - 1]
         if node.op.kind == "scale" and _is(node.constant, 1 / 6):
             product = node.op.inputs[0]

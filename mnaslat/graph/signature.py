@@ -29,6 +29,7 @@ _OP = re.compile(
 
 @lru_cache(maxsize=65536)  # networks are made of the same few ops
 def parse_op(text: str, number: int) -> Op:
+    """Read the text of the operation with that number in its layer; ValueError if it is none."""
     match = _OP.fullmatch(text)
     if match is None:
         raise ValueError(f"{text!r} is not an op")

@@ -83,6 +83,7 @@ def _dots_by_group(
 
 
 def latency_chart(points: Iterable[LatencyPoint]) -> Chart | None:
+    """Draw predicted against measured latencies; None without a measured one."""
     compared = compared_points(points)
     if not compared:
         return None
@@ -153,6 +154,7 @@ def placed_points(points: Iterable[FrontPoint]) -> list[FrontPoint]:
 
 
 def front_chart(front: Front) -> Chart | None:
+    """Draw accuracy over latency with the Pareto front; None without networks."""
     points = placed_points(front.points)
     if not points:
         return None
@@ -280,6 +282,7 @@ def _with_entropy_panel(chart: Chart, rounds: list[int], entropies: list[float |
 
 
 def reward_chart(rewards: RewardHistory) -> Chart | None:
+    """Draw the best and the mean reward over the iterations; None without any."""
     points = sorted(rewards.points, key=lambda point: point.round)
     if not points:
         return None
@@ -313,6 +316,7 @@ def by_latency(rows: Iterable[TableRow]) -> list[tuple[float, TableRow]]:
 
 
 def slowest_chart(rows: Iterable[TableRow]) -> Chart | None:
+    """Draw the slowest layers of a table as bars; None for an empty table."""
     slowest = by_latency(rows)[:N_SLOWEST]
     if not slowest:
         return None

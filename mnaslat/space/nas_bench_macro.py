@@ -106,11 +106,13 @@ def _macro_op(block: Block) -> str:
 
 
 def check_width(width: float) -> None:
+    """Raise ValueError if a width is not positive."""
     if width <= 0:
         raise ValueError(f"width must be positive, got {width}.")
 
 
 def check_blocks(architecture: Architecture, space: str, n_blocks: int) -> None:
+    """Raise ValueError if an architecture has another number of blocks than a space."""
     blocks: Sequence[Block] = architecture.blocks
     if len(blocks) != n_blocks:
         raise ValueError(

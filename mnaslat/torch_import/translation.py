@@ -36,6 +36,7 @@ class Translation:
         self._makers: dict[int, Call] = {}  # of outputs, translated or not
 
     def graph(self, precision: Precision) -> Graph:
+        """Translate all calls of the trace, and return the graph of the output."""
         for call in self.trace.calls:
             self.path = call.path
             self._makers |= {output.number: call for output in call.outputs}
@@ -202,6 +203,7 @@ class Translation:
 
 
 def traced(value: Any) -> list[Traced]:
+    """List the traced tensors in an argument, also in nested lists."""
     if isinstance(value, Traced):
         return [value]
     return (
@@ -226,6 +228,7 @@ def _stripped(shape: Shape) -> Shape:
 
 
 def without(sizes: Sizes, order: Sequence[int], gone: set[int]) -> Shape:
+    """Return the shape, batch left out, of dimensions in an order, without those removed."""
     rest = [dim for dim in order if dim not in gone]
     shape = tuple(sizes[dim] for dim in rest)
     return (shape[1:] if len(shape) > 1 and rest[0] == 0 and shape[0] == 1 else shape) or (1,)
@@ -242,6 +245,8 @@ TRANSLATIONS: dict[str, _Translate] = {}
 
 
 def translates(*names: str) -> Callable[[_Translate], _Translate]:
+    """Register a function as the translation of torch operators."""
+
     def register(function: _Translate) -> _Translate:
         for name in names:
             TRANSLATIONS[name] = function
@@ -251,5 +256,6 @@ def translates(*names: str) -> Callable[[_Translate], _Translate]:
 
 
 def pair_of(value: Any) -> Pair:
+    """Return a height and a width from one number or two."""
     sizes = list(value) if isinstance(value, list | tuple) else [value]
     return (int(sizes[0]), int(sizes[-1]))

@@ -159,6 +159,7 @@ def _by_network(lines: Sequence[FileMeasurement]) -> dict[str, list[FileMeasurem
 
 
 def lines_text(lines: Sequence[FileMeasurement]) -> str:
+    """Name lines of a file, as in a sentence."""
     return f"Lines {_listed([str(line.number) for line in lines])}"
 
 
@@ -167,4 +168,5 @@ def _listed(texts: Sequence[str]) -> str:
 
 
 def n_networks(lines: Sequence[FileMeasurement]) -> int:
+    """Count the different networks of lines."""
     return len(_by_network(lines))

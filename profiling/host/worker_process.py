@@ -28,6 +28,7 @@ class Groups(Iterator[list[tuple[str, bytes]]]):
         self._ready: list[tuple[str, bytes]] = []
 
     def prefetch(self) -> None:
+        """Make the next group of models before it is needed."""
         if not self._ready:
             self._ready = [(each.key, each.make()) for each in islice(self._models, self._size)]
 
@@ -73,6 +74,7 @@ class Crew:
             raise
 
     def close(self) -> None:
+        """End the worker process, if one runs."""
         if self._worker is not None:
             self._worker.close()
             self._worker = None

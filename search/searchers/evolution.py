@@ -59,4 +59,5 @@ class EvolutionSearcher:
 
 
 def random_rows(observations: Observations, n: int, rng: np.random.Generator) -> Tokens:
+    """Draw rows uniformly, shape ``(n, decisions)``."""
     return rng.integers(0, observations.n_choices, size=(n, len(observations.n_choices)))

@@ -78,6 +78,7 @@ class BinaryCache:
 
     @property
     def index_path(self) -> Path:
+        """The file that lists the programs of the cache."""
         return self.folder / "index.json"
 
     def path(self, sha256: str) -> Path:

@@ -133,9 +133,9 @@ def parse_output(text: str) -> BenchmarkOutput:
 
 
 def why_it_failed(text: str) -> str:
-    """The most telling line about a failure, shortened; empty if no line tells anything.
+    r"""Find the most informative line about a failure, shortened; empty if no line tells anything.
 
-    >>> why_it_failed("STARTING!\\nERROR: No such op.\\nERROR: Benchmarking failed.\\n")
+    >>> why_it_failed("STARTING!\nERROR: No such op.\nERROR: Benchmarking failed.\n")
     'ERROR: No such op.'
     """
     lines = [line.strip() for line in text.split("\n")]
