@@ -86,7 +86,6 @@ def _settings(trial: Trial) -> SearchSettings:
     return SearchSettings(
         reward=judge.reward_settings("p50" if in_range else trial.task),
         target_ms_range=range_ms(judge, trial.task) if in_range else None,
-        space=judge.space.name,
         n_samples=trial.n,
         seed=trial.seed,
         searcher=trial.searcher,

@@ -129,8 +129,6 @@ def searched(
     )
     settings = SearchSettings(
         reward=RewardSettings.hard(target_ms),
-        space=space.name,
-        resolution=_RESOLUTION,
         n_samples=_N_SAMPLES,
         seed=seed,
     )

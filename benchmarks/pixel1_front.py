@@ -91,7 +91,6 @@ def _front(judge: Judge, predictor: CostModel, seed: int) -> Front:
     settings = SearchSettings(
         reward=RewardSettings.hard(TARGET_MS),
         target_ms_range=RANGE_MS,
-        space=judge.space.name,
         n_samples=_N,
         seed=seed,
     )

@@ -7,7 +7,6 @@ from typing import Any, Literal, get_args
 from mnaslat.search.controllers.presets import preset
 from mnaslat.search.reward import RewardSettings
 from mnaslat.search.targets import TargetRange, spaced_targets_ms
-from mnaslat.space import SearchSpace, load_space
 
 # What the reward is given: the prediction, or the upper end of its interval.
 LatencyKind = Literal["point", "upper"]
@@ -30,10 +29,6 @@ class SearchSettings:
     # ``n_targets`` from end to end; ``reward.target_ms`` is then not used.
     target_ms_range: TargetRange | None = None
     n_targets: int = 9
-    space: str = "mnasnet"
-    width: float = 1.0
-    resolution: int = 224
-    n_classes: int = 1000
     searcher: str = "ppo"  # one of `searchers.registry.SEARCHERS`, checked when it is made
     preset: str = "fast"  # of the PPO searcher
     surrogate: bool = True  # let the PPO searcher learn from a model of the accuracies, if it can
@@ -107,13 +102,3 @@ class SearchSettings:
     def identity(self) -> dict[str, Any]:
         """What must be the same for a run to be gone on with."""
         return {name: value for name, value in asdict(self).items() if name not in _BUDGETS}
-
-    def load_space(self) -> SearchSpace:
-        """The space to search in.
-
-        Raises:
-            ValueError: If there is no such space.
-        """
-        return load_space(
-            self.space, width=self.width, resolution=self.resolution, n_classes=self.n_classes
-        )

@@ -54,7 +54,7 @@ def run_page(run: SearchRun) -> ReportPage:
             ("Target", _targets(run)),
             ("Searcher", run.settings.searcher),
             ("Reward", f"alpha {run.settings.reward.alpha:g}, beta {run.settings.reward.beta:g}"),
-            ("Space", f"{run.settings.space} at {run.settings.resolution} px"),
+            ("Space", f"{run.space_options.space} at {run.space_options.resolution} px"),
             ("Accuracy", str(run.request["accuracy"])),
             ("Seed", str(run.settings.seed)),
             *predictor_facts(predictor),

@@ -5,7 +5,7 @@ import json
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from mnaslat.predictors.network_predictor import NetworkPredictor
 from mnaslat.predictors.storage.files import save_predictor
 from mnaslat.search.latency.latencies import Latencies
 from mnaslat.search.latency.reachable import check_targets
-from mnaslat.search.run.run_folder import FORMAT, SearchRun, read
+from mnaslat.search.run.run_folder import SearchRun, read, run_record
+from mnaslat.search.run.space_options import SpaceOptions
 from mnaslat.search.settings import SearchSettings
 from mnaslat.space import SearchSpace
 
@@ -66,7 +67,7 @@ def unfinished_run(workspace: Workspace, request: Mapping[str, Any]) -> SearchRu
     """Return the newest unfinished run that was started with the same request."""
     for run in list_runs(workspace):
         if not run.finished and run.request == request:
-            return replace(run, trusted_space=run.settings.space)  # the user has just named it
+            return replace(run, trusted_space=run.space_options.space)  # the user has just named it
     return None
 
 
@@ -92,7 +93,8 @@ def new_run(
         SearchError: If the folder holds a run already, or the target is out of reach.
     """
     folder = _new_folder(workspace.runs, re.sub(r"[^\w-]", "_", name), request)
-    run = SearchRun(folder, request, settings, trusted_space=settings.space)
+    space_options = SpaceOptions.of(space)
+    run = SearchRun(folder, request, settings, space_options, trusted_space=space.name)
     if isinstance(predictor, Path):
         run.predictor_path.write_bytes(predictor.read_bytes())
     else:
@@ -105,7 +107,7 @@ def new_run(
         with contextlib.suppress(OSError):  # something else of the user's may be there
             folder.rmdir()
         raise
-    content = {"format": FORMAT, "request": dict(request), "settings": asdict(settings)}
+    content = run_record(request, settings, space_options)
     replace_file(folder / "run.json", (json.dumps(content, indent=1) + "\n").encode())
     return run
 

@@ -125,10 +125,6 @@ class SearchOptions:
         return SearchSettings(
             reward=make(target_ms=high_ms),
             target_ms_range=None if low_ms == high_ms else (low_ms, high_ms),
-            space=self.space,
-            width=self.width,
-            resolution=self.resolution,
-            n_classes=self.classes,
             searcher=self.searcher,
             preset=self.preset,
             surrogate=self.surrogate,

@@ -12,6 +12,7 @@ from mnaslat.html_table import html_table
 from mnaslat.search.run.artifacts import json_bytes, write_winner
 from mnaslat.search.run.candidates import EvaluatedCandidate
 from mnaslat.search.run.records import Validation, validation_errors
+from mnaslat.search.run.space_options import SpaceOptions
 from mnaslat.search.settings import SearchSettings
 from mnaslat.search.tokens import tokens_text
 
@@ -53,6 +54,7 @@ class SearchResult:
     """
 
     settings: SearchSettings
+    space_options: SpaceOptions
     ended: Ended
     accuracy: str  # description of the source
     accuracy_noise: float  # of the source; nan: not known
@@ -111,7 +113,7 @@ class SearchResult:
             "format": RESULT_FORMAT,
             "ended": self.ended,
             "command": self.command,
-            "settings": asdict(self.settings),
+            "settings": {**asdict(self.settings), **asdict(self.space_options)},
             "seed": self.settings.seed,
             "accuracy": self.accuracy,
             "accuracy_noise": json_value(self.accuracy_noise),

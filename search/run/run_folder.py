@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -15,6 +15,7 @@ from mnaslat.search.reward import RewardSettings
 from mnaslat.search.run.candidates import EvaluatedCandidate, candidates_of
 from mnaslat.search.run.result import SearchResult, is_finished
 from mnaslat.search.run.run_store import SearchStore
+from mnaslat.search.run.space_options import SpaceOptions
 from mnaslat.search.settings import SearchSettings
 from mnaslat.space import SearchSpace, space_names
 
@@ -28,6 +29,7 @@ class SearchRun:
     folder: Path
     request: Mapping[str, Any]  # what the user asked for; the same request goes on with the run
     settings: SearchSettings
+    space_options: SpaceOptions
     trusted_space: str = ""  # a space in a Python file that may be run
     result: SearchResult | None = None  # of a search in this process; else read result.json
     failure: MnaslatError | None = None  # what ended that search before its time
@@ -43,7 +45,7 @@ class SearchRun:
 
     def with_space(self, space: SearchSpace) -> "SearchRun":
         """Return this run with its space given, so that no file has to be run for it."""
-        run = replace(self, trusted_space=self.settings.space)
+        run = replace(self, trusted_space=self.space_options.space)
         run.__dict__["space"] = space
         return run
 
@@ -70,14 +72,14 @@ class SearchRun:
             SearchError: If it is in a Python file that the user has not named: reading somebody's
                 run must not run their code.
         """
-        name = self.settings.space
+        name = self.space_options.space
         if name not in space_names() and name != self.trusted_space:
             raise SearchError(
                 f"The run in {self.folder} searches a space from a Python file. If you trust the "
                 f"file, allow it to be run with --space {name}"
             )
         try:
-            return self.settings.load_space()
+            return self.space_options.load()
         except (ValueError, TypeError) as error:
             raise SearchError(
                 f"The settings of the run in {self.folder} are damaged: {error}"
@@ -108,6 +110,14 @@ class SearchRun:
             store.close()
 
 
+def run_record(
+    request: Mapping[str, Any], settings: SearchSettings, space_options: SpaceOptions
+) -> dict[str, Any]:
+    """Return the content of ``run.json``."""
+    described = {**asdict(settings), **asdict(space_options)}
+    return {"format": FORMAT, "request": dict(request), "settings": described}
+
+
 def read(folder: str | PathLike[str]) -> SearchRun:
     """Open the folder of a run.
 
@@ -121,11 +131,16 @@ def read(folder: str | PathLike[str]) -> SearchRun:
         if content["format"] != FORMAT:
             raise ValueError(f"it has format {content['format']!r}, not {FORMAT}")
         settings = dict(content["settings"])
+        names = {each.name for each in fields(SpaceOptions)} & settings.keys()
+        space_options = SpaceOptions(**{name: settings.pop(name) for name in names})
         reward = RewardSettings(**settings.pop("reward"))
         if settings.get("target_ms_range") is not None:
             settings["target_ms_range"] = tuple(settings["target_ms_range"])
         return SearchRun(
-            folder, dict(content["request"]), SearchSettings(reward=reward, **settings)
+            folder,
+            dict(content["request"]),
+            SearchSettings(reward=reward, **settings),
+            space_options,
         )
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise SearchError(f"{folder} is not the folder of a search run: {error}.") from None

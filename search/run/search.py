@@ -58,7 +58,7 @@ class Search:
 
     Args:
         problem: What is searched for.
-        settings: How; its space must be the problem's.
+        settings: How.
         folder: Of the run; made if it is not there.
         searcher: In place of the one that the settings name.
         command: What a person types to repeat the run; stands in the result.
@@ -69,7 +69,7 @@ class Search:
     Raises:
         SearchError: If the folder holds another run, or no network can be as fast as the target.
         WorkspaceBusy: If another process is at that run.
-        ValueError: If the problem's space is not the one that the settings name.
+        ValueError: If there is no searcher of the settings' name.
     """
 
     def __init__(
@@ -81,11 +81,6 @@ class Search:
         searcher: Searcher | None = None,
         command: str = "",
     ) -> None:
-        if problem.space.name != settings.space:
-            raise ValueError(
-                f"The settings name space {settings.space!r}, the problem has "
-                f"{problem.space.name!r}."
-            )
         folder = Path(folder)
         self._made_source = isinstance(problem.accuracy, str)
         problem = _with_source(problem, settings, folder)

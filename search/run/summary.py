@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from mnaslat.search.problem import SearchProblem
 from mnaslat.search.run.candidates import EvaluatedCandidate, choose_winner, front_of
 from mnaslat.search.run.result import Ended, SearchResult, Winner, winner_name
 from mnaslat.search.run.run_store import EXACT_ACCURACY, SearchStore
+from mnaslat.search.run.space_options import SpaceOptions
 from mnaslat.search.run.validation import RunCalibration
 from mnaslat.search.settings import SearchSettings
 
@@ -27,6 +29,7 @@ def identity_of(problem: SearchProblem, settings: SearchSettings) -> dict[str, A
         "format": RUN_FORMAT,
         "mnaslat version": __version__,
         **settings.identity(),
+        **asdict(SpaceOptions.of(space)),
         "choice of decisions": [[each.name, list(each.choices)] for each in space.decisions],
         "accuracy source": problem.source.description,
         EXACT_ACCURACY: problem.source.noise == 0.0,
@@ -50,6 +53,7 @@ def summarize(
     failures = [result.failure for text, result in results.items() if text in proposed]
     return SearchResult(
         settings=settings,
+        space_options=SpaceOptions.of(problem.space),
         ended=ended,
         accuracy=problem.source.description,
         accuracy_noise=problem.source.noise,

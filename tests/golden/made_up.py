@@ -173,9 +173,6 @@ def fits() -> dict[str, dict[str, list[float]]]:
 
 _BASE = SearchSettings(
     reward=RewardSettings.hard(2.2),
-    space="accel-nasbench",
-    resolution=32,
-    n_classes=10,
     n_samples=80,
     validate_every=1,
     validate_top=2,

@@ -15,12 +15,14 @@ from mnaslat.search.run.records import Evaluation, RoundRecord, Validation
 from mnaslat.search.run.result import SearchResult, Winner
 from mnaslat.search.run.run_folder import SearchRun
 from mnaslat.search.run.run_store import SearchStore
+from mnaslat.search.run.space_options import SpaceOptions
 from mnaslat.search.settings import SearchSettings
 from mnaslat.space import load_space
-from mnaslat.workflow.search import validation_lines
+from mnaslat.workflow.validate import validation_lines
 
 SPACE = load_space("mnasnet", resolution=32, n_classes=10)
-SETTINGS = SearchSettings(reward=RewardSettings.hard(50.0), resolution=32, n_classes=10)
+SETTINGS = SearchSettings(reward=RewardSettings.hard(50.0))
+SPACE_OPTIONS = SpaceOptions(space="mnasnet", resolution=32, n_classes=10)
 NETWORKS = [(*[0] * 41, last) for last in range(3)]
 # Errors before: 10 %, 0 and 50 %; after: 5 %, 0 and 50 %. Their means would be others.
 VALIDATIONS = (
@@ -46,7 +48,9 @@ def a_round(number: int, mean_reward: float, best_reward: float, entropy: float)
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> ReportPage:
     """Of a run of two rounds; the last network was measured after them."""
-    run = SearchRun(tmp_path_factory.mktemp("run"), {"accuracy": "supernet"}, SETTINGS)
+    run = SearchRun(
+        tmp_path_factory.mktemp("run"), {"accuracy": "supernet"}, SETTINGS, SPACE_OPTIONS
+    )
     save_predictor(load_pretrained("pixel4-cpu1-fp32"), run.predictor_path)
     store = SearchStore(run.folder / "search.sqlite")
     for index, tokens in enumerate(NETWORKS):
@@ -127,6 +131,7 @@ def a_result() -> SearchResult:
     winner = Winner(target_ms=50.0, candidate=found, meets_target=True, name="winner")
     return SearchResult(
         settings=SETTINGS,
+        space_options=SPACE_OPTIONS,
         ended="samples",
         accuracy="made up",
         accuracy_noise=0.0,

@@ -29,7 +29,6 @@ from mnaslat.search.run.progress import SearchProgress
 from mnaslat.search.run.run_store import STORE_VERSION
 from mnaslat.search.run.search import Search
 from mnaslat.search.searchers.registry import SEARCHERS
-from mnaslat.search.settings import SearchSettings
 from mnaslat.search.tokens import tokens_text
 from mnaslat.space import load_space
 from tests.search.toy_runs import (
@@ -383,7 +382,6 @@ def test_an_error_on_the_way_leaves_what_was_found_and_can_be_gone_on_from(
         ({"searcher": "random"}, 'searcher: "ppo", not "random"'),
         ({"reward": RewardSettings.soft(16.0)}, "reward"),
         ({"target_ms_range": (5.0, 16.0)}, "target_ms_range"),
-        ({"width": 0.5}, "width"),
     ],
 )
 def test_a_folder_of_other_settings_is_refused(
@@ -417,13 +415,10 @@ def test_a_folder_of_another_problem_is_refused(tmp_path: Path) -> None:
         pass
     space = load_space("nas-bench-macro")
     problem = replace(toy_problem(predictor=Alike()), space=space)
-    settings = SearchSettings(reward=RewardSettings.hard(7.0), space=space.name, n_classes=10)
     with pytest.raises(SearchError, match="started with another"):
-        Search(problem, settings, tmp_path)
+        Search(problem, TOY, tmp_path)
     with pytest.raises(SearchError, match="another validator"):
         Search(toy_problem(validator=ToyValidator()), TOY, tmp_path)
-    with pytest.raises(ValueError, match="name space 'nas-bench-macro'"):
-        Search(toy_problem(), settings, tmp_path)
     with pytest.raises(SearchError, match="another predictor"):
         Search(toy_problem(predictor=ToyPredictor(1.1)), TOY, tmp_path)
 
@@ -495,3 +490,11 @@ def test_nothing_evaluated_is_no_result(tmp_path: Path) -> None:
 def test_wrong_settings_are_refused(wrong: dict[str, object], named: str) -> None:
     with pytest.raises(ValueError, match=named):
         replace(TOY, **wrong)  # type: ignore[arg-type]
+
+
+def test_the_folder_of_a_space_of_another_width_is_refused(tmp_path: Path) -> None:
+    with Search(toy_problem(), TOY, tmp_path):
+        pass
+    narrow = replace(toy_problem(), space=replace(SPACE, width=0.5))
+    with pytest.raises(SearchError, match="another width: 1.0, not 0.5"):
+        Search(narrow, TOY, tmp_path)

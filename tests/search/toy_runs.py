@@ -23,9 +23,6 @@ _WORTH = np.linspace(1.5, 0.5, len(SPACE.n_choices))
 
 TOY = SearchSettings(
     reward=RewardSettings.hard(16.0),
-    space="accel-nasbench",
-    resolution=32,
-    n_classes=10,
     n_samples=60,
     validate_every=1,
     validate_top=2,
