@@ -29,8 +29,12 @@ def test_errors_form_the_documented_tree(child: type[Exception], parent: type[Ex
 
 def test_every_error_is_caught_by_the_base() -> None:
     classes = [value for value in vars(errors).values() if isinstance(value, type)]
-    assert all(issubclass(cls, mnaslat.MnaslatError) for cls in classes)
-    assert len(classes) >= 7
+    # A wrong argument is a ValueError, which the base of all others must not catch.
+    assert {cls for cls in classes if not issubclass(cls, mnaslat.MnaslatError)} == {
+        errors.ArgumentError
+    }
+    assert issubclass(errors.ArgumentError, ValueError)
+    assert len(classes) >= 8
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,7 @@ def test_an_estimator_says_what_was_given_to_it() -> None:
     assert repr(CostModel()) == "CostModel()"
     assert repr(CostModel(misfit=0.1)) == "CostModel(misfit=0.1)"
     assert repr(KernelModel()) == "KernelModel()"
-    assert "table=<LatencyTable>" in repr(_calibrated().base)
+    assert "table=LatencyTable(0 layers, " in repr(_calibrated().base)
 
 
 def test_the_score_by_hand() -> None:
