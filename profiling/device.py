@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from mnaslat.data.measurement import Configuration, Round, Subject
 from mnaslat.graph import Precision
@@ -76,6 +76,20 @@ class FoundDevice:
     def usable(self) -> bool:
         """Whether it can be measured on now."""
         return not any(trouble.blocks for trouble in self.troubles)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values; the facts stand at the top level."""
+        return {
+            "device": self.name,
+            "kind": self.kind,
+            "usable": self.usable,
+            **self.facts,
+            "troubles": [trouble.text for trouble in self.troubles],
+        }
+
+    def __repr__(self) -> str:
+        """Show the name, and whether it can be used."""
+        return f"FoundDevice({self.name!r}, {'usable' if self.usable else 'not usable'})"
 
 
 class DeviceKind(Protocol):

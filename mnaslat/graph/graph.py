@@ -107,6 +107,12 @@ class Graph:
                     f"A layer puts out {before.output_shape}, the next takes {after.input_shape}."
                 )
 
+    def __repr__(self) -> str:
+        """Show the start of the signature and the number of layers."""
+        text = self.signature
+        shown = text if len(text) <= 80 else f"{text[:79]}…"
+        return f"Graph({shown!r}, {len(self.layers)} layers)"
+
     @property
     def input_shape(self) -> Shape:
         """(height, width, channels)."""

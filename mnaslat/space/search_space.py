@@ -59,6 +59,10 @@ class SearchSpace:
     title: str = ""
     width: float = 1.0
 
+    def __repr__(self) -> str:
+        """Show the name and how many decisions there are."""
+        return f"SearchSpace({self.name!r}, {len(self.decisions)} decisions, width={self.width:g})"
+
     @property
     def size(self) -> int:
         """Number of token rows."""

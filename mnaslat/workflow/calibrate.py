@@ -9,12 +9,14 @@ import numpy as np
 from mnaslat.architecture import Architecture
 from mnaslat.data.workspace import Workspace
 from mnaslat.errors import ArgumentError, MnaslatError
+from mnaslat.files import json_value
 from mnaslat.graph import Precision
 from mnaslat.lowering import lower
 from mnaslat.predictors import CalibratedPredictor, Errors, TablePredictor
 from mnaslat.predictors.table.kernel_model import MIN_LAYERS
 from mnaslat.profiling.device import Device
 from mnaslat.space import SearchSpace
+from mnaslat.workflow.arguments import check_arguments, check_whole
 from mnaslat.workflow.measure import MeasuredNetworks, measure_networks
 from mnaslat.workflow.predictor_library import store_predictor
 from mnaslat.workflow.profile import profile_space, read_table, report_other_space
@@ -46,8 +48,8 @@ class Calibration:
         """Return plain JSON values: path, correction and held-out errors."""
         return {
             "predictor": str(self.path),
-            "correction": asdict(self.predictor.correction),
-            "held_out": asdict(self.held_out),
+            "correction": json_value(asdict(self.predictor.correction)),
+            "held_out": self.held_out.to_json(),
         }
 
     def __repr__(self) -> str:
@@ -80,10 +82,13 @@ def calibrate(
         DeviceError: If the device is lost or could not run a network.
         ValueError: If ``n_networks`` is too small.
     """
+    check_arguments(device=device, space=space, workspace=workspace)
+    check_arguments(precision=precision, seed=seed)
     if n_networks < MIN_NETWORKS:
         raise ArgumentError(
             "n_networks", f"At least {MIN_NETWORKS} networks are needed, got {n_networks}."
         )
+    check_whole("n_networks", n_networks, MIN_NETWORKS)
     table = read_table(device, workspace, precision)
     if len(table) < MIN_LAYERS:
         raise MnaslatError(
@@ -95,9 +100,11 @@ def calibrate(
     measured = measure_networks(
         device, networks, workspace, precision=precision, seed=seed, events=events
     )
+    events.progress("Fitting the predictor", 0, 1, 0.0)
     predictor = CalibratedPredictor(TablePredictor(table))
     predictor.fit(measured.graphs, measured.latency_ms)
     assert predictor.held_out is not None
+    events.progress("Fitting the predictor", 1, 1, 0.0)
     return Calibration(
         predictor, store_predictor(workspace, predictor), measured, predictor.held_out
     )

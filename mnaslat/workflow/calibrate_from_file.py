@@ -1,6 +1,7 @@
 """Fits predictors to latencies that were measured elsewhere; suggests what to measure next."""
 
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from os import PathLike
@@ -11,6 +12,7 @@ import numpy as np
 
 from mnaslat.data.measurement import Configuration
 from mnaslat.data.workspace import Workspace
+from mnaslat.files import json_value
 from mnaslat.graph import Precision
 from mnaslat.predictors import CostModel, Errors
 from mnaslat.predictors.base import Network, as_graphs
@@ -19,6 +21,7 @@ from mnaslat.predictors.cost_model.training import MIN_NETWORKS
 from mnaslat.predictors.network_predictor import open_predictor
 from mnaslat.predictors.pretrained.library import pretrained_priors
 from mnaslat.space import SearchSpace
+from mnaslat.workflow.arguments import check_arguments, check_whole
 from mnaslat.workflow.evaluate import IMPORTED
 from mnaslat.workflow.measurement_file import (
     FileMeasurement,
@@ -79,6 +82,10 @@ class SuggestedNetwork:
     def __str__(self) -> str:
         return ",".join(map(str, self.tokens))
 
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {"tokens": str(self)}
+
 
 @dataclass(frozen=True)
 class FileCalibration:
@@ -102,9 +109,9 @@ class FileCalibration:
         """Return plain JSON values."""
         return {
             "predictor": None if self.path is None else str(self.path),
-            "held_out": asdict(self.held_out),
+            "held_out": self.held_out.to_json(),
             "merged_lines": [list(same) for same in self.merged_lines],
-            "unusual_lines": [asdict(each) for each in self.unusual_lines],
+            "unusual_lines": [json_value(asdict(each)) for each in self.unusual_lines],
         }
 
     def __repr__(self) -> str:
@@ -139,6 +146,7 @@ def describe_device(
     with naming("precision"):
         if precision not in PRECISIONS:
             raise ValueError(f"{precision!r} is not one of {', '.join(PRECISIONS)}.")
+    check_whole("threads", threads, 1)
     configuration = Configuration(
         device=name,
         fingerprint=name,
@@ -177,9 +185,13 @@ def calibrate_from_file(
     Raises:
         ValueError: If the file cannot be read or its latencies contradict each other.
     """
+    check_arguments(space=space, workspace=workspace, resolution=resolution)
     models = priors_or_pretrained(priors, configuration, events)
     lines = read_measurements(path, space, resolution=resolution, precision=configuration.precision)
-    return fit_measurements(lines, configuration, models, workspace)
+    events.progress("Fitting the predictor", 0, 1, 0.0)
+    found = fit_measurements(lines, configuration, models, workspace)
+    events.progress("Fitting the predictor", 1, 1, 0.0)
+    return found
 
 
 def fit_measurements(
@@ -243,18 +255,25 @@ def suggest_networks(
     Raises:
         ValueError: If n is not positive.
     """
+    check_arguments(space=space)
+    check_whole("n", n, 1)
     if predictor is None:
         models = priors_or_pretrained(priors, configuration, events)
         predictor = CostModel(models, configuration)
-    if n > _N_CANDIDATES // 10:
-        events.notice(f"Choosing {n} networks; more than 100 take about a minute.")
     rng = np.random.default_rng(_SUGGESTION_SEED)
     rows = list(dict.fromkeys(map(tuple, space.sample(max(_N_CANDIDATES, 10 * n), rng).tolist())))
     candidates: list[Network] = [space.decode(np.array(row)) for row in rows]
     known = {line.graph.signature for line in measured}
     graphs = as_graphs(candidates, configuration.precision)
     fresh = [index for index, graph in enumerate(graphs) if graph.signature not in known]
-    chosen = predictor.suggest_calibration([graphs[index] for index in fresh], n)
+    started_s = time.monotonic()
+
+    def show(done: int) -> None:
+        seconds_left = (time.monotonic() - started_s) / done * (n - done)
+        events.progress("Choosing networks", done, n, seconds_left)
+
+    fresh_graphs = [graphs[index] for index in fresh]
+    chosen = predictor.suggest_calibration(fresh_graphs, n, on_chosen=show)
     return [SuggestedNetwork(rows[fresh[index]]) for index in chosen]
 
 

@@ -9,7 +9,9 @@ from mnaslat.architecture import Architecture
 from mnaslat.arrays import Floats
 from mnaslat.data.workspace import Workspace
 from mnaslat.errors import ArgumentError, MnaslatError
+from mnaslat.files import json_value
 from mnaslat.graph import Precision
+from mnaslat.html_table import html_table
 from mnaslat.lowering import lower
 from mnaslat.predictors import Errors, prediction_errors
 from mnaslat.predictors.declared_errors import declared_errors
@@ -17,6 +19,7 @@ from mnaslat.predictors.network_predictor import NetworkPredictor
 from mnaslat.profiling.device import Device
 from mnaslat.reports.predictor_page import table_of
 from mnaslat.space import SearchSpace
+from mnaslat.workflow.arguments import check_arguments, check_whole
 from mnaslat.workflow.measure import measure_networks
 from mnaslat.workflow.profile import report_other_space
 from mnaslat.workflow.progress import SILENT, Events
@@ -56,22 +59,30 @@ class DeviceEvaluation:
     networks: tuple[EvaluatedNetwork, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values; the errors stand at the top level."""
-        return {
-            **asdict(self.errors),
-            "coverage": self.coverage,
-            "repeatability": self.repeatability,
-            "measured_share": self.measured_share,
-            "networks": [
-                {**asdict(each), "tokens": list(each.tokens), "rounds_ms": list(each.rounds_ms)}
-                for each in self.networks
-            ],
-        }
+        """Return plain JSON values; the errors stand at the top level, NaN becomes None."""
+        values = asdict(self)
+        plain: dict[str, Any] = json_value({**values.pop("errors"), **values})
+        return plain
 
     def __repr__(self) -> str:
         return (
             f"DeviceEvaluation({len(self.networks)} networks, error {self.errors.mape:.1%}, "
             f"{self.coverage:.0%} inside the interval)"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (
+                ",".join(map(str, each.tokens)),
+                each.measured_ms,
+                each.predicted_ms,
+                f"{each.predicted_ms / each.measured_ms - 1.0:+.1%}",
+            )
+            for each in self.networks
+        ]
+        caption = f"mean error {self.errors.mape:.1%}, {self.coverage:.0%} inside the interval"
+        return html_table(
+            ("network", "measured ms", "predicted ms", "error"), rows, caption=caption
         )
 
 
@@ -97,12 +108,16 @@ def evaluate_predictor(
         events: Told about progress and waits.
 
     Raises:
+        ValueError: If an argument is wrong.
         MnaslatError: If the space has too few networks.
         ConfigurationMismatch: If the predictor is of another device or setting.
         DeviceError: If the device is lost or could not run a network.
     """
+    check_arguments(predictor=predictor, device=device, space=space, workspace=workspace)
+    check_arguments(seed=seed)
     if n_networks < 3:
         raise ArgumentError("n_networks", f"At least 3 networks are needed, got {n_networks}.")
+    check_whole("n_networks", n_networks, 3)
     precision = predictor.configuration.precision
     predictor.configuration.require(device.configuration(precision), f"Device {device.name}")
     table = table_of(predictor)

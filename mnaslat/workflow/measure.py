@@ -2,17 +2,19 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mnaslat.data.workspace import Workspace
 from mnaslat.errors import DeviceError
+from mnaslat.files import json_value
 from mnaslat.graph import Graph, Precision
 from mnaslat.predictors.base import Network, as_graphs
 from mnaslat.profiling.device import Device
 from mnaslat.profiling.sweep import Job, Progress, SweepResult, sweep
 from mnaslat.profiling.timing_plan import TimingPlan
-from mnaslat.workflow.progress import SILENT, Events
+from mnaslat.workflow.arguments import check_arguments, check_networks, check_whole
+from mnaslat.workflow.progress import SILENT, Events, naming
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,11 @@ class MeasuredNetworks:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values; networks as their signatures."""
-        return {**asdict(self), "graphs": [graph.signature for graph in self.graphs]}
+        return {
+            "graphs": [graph.signature for graph in self.graphs],
+            "latency_ms": json_value(self.latency_ms),
+            "round_min_ms": json_value(self.round_min_ms),
+        }
 
     def __repr__(self) -> str:
         return f"MeasuredNetworks({len(self.graphs)} networks)"
@@ -59,12 +65,20 @@ def measure_networks(
         events: Told about progress and waits.
 
     Raises:
+        ValueError: If an argument is wrong.
         DeviceError: If the device is lost or could not run one of the networks.
+        WorkspaceBusy: If another process measures on the same device into the same workspace.
     """
-    graphs = as_graphs(networks, precision)
+    check_arguments(device=device, workspace=workspace, precision=precision, seed=seed)
+    check_networks(networks)
+    if n_rounds is not None:
+        check_whole("n_rounds", n_rounds, 1)
+    with naming("networks"):
+        graphs = as_graphs(networks, precision)
     job = Job(kind="network", signatures=tuple(dict.fromkeys(each.signature for each in graphs)))
     plan = device.plan("network")
-    plan = replace(plan, n_rounds=max(plan.n_rounds, n_rounds or 0))
+    wanted = max(plan.n_rounds, n_rounds or 0)
+    plan = replace(plan, n_rounds=wanted, max_rounds=max(plan.max_rounds, wanted))
     result = run_sweep(device, job, plan, workspace, "networks", seed=seed, events=events)
     if result.failures:
         reason = next(iter(result.failures.values()))

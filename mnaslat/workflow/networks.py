@@ -15,6 +15,7 @@ from mnaslat.files import read_text, replace_file
 from mnaslat.graph import Precision
 from mnaslat.space import SearchSpace, load_space
 from mnaslat.user_code import call_user_code, names_user_code
+from mnaslat.workflow.arguments import check_arguments, writing
 from mnaslat.workflow.progress import naming
 
 if TYPE_CHECKING:
@@ -142,7 +143,9 @@ def export_network(
 
     Raises:
         ValueError: If the format is not known or the network cannot be built.
+        MnaslatError: If the file cannot be written.
     """
+    check_arguments(architecture=architecture, seed=seed)
     from mnaslat.search.run.artifacts import random_network, torch_bytes  # they load torch
     from mnaslat.tflite import write_tflite
 
@@ -154,9 +157,8 @@ def export_network(
         content = write_tflite(network.graph, network.folded_weights())
     else:
         content = torch_bytes(architecture, network)
-    place = Path(path)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(place, content)
+    with writing(path) as place:
+        replace_file(place, content)
     return len(content)
 
 

@@ -12,6 +12,8 @@ from mnaslat.predictors.base import Network, as_graphs, checked_prediction_ms
 from mnaslat.predictors.explanation import Explanation
 from mnaslat.predictors.known_operations import unmet_places
 from mnaslat.predictors.network_predictor import NetworkPredictor
+from mnaslat.workflow.arguments import check_arguments, check_networks
+from mnaslat.workflow.progress import naming
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,14 @@ class PredictedNetwork:
     measured_share: float
     unknown: tuple[tuple[str, str], ...]
     explanation: Explanation | None = None
+
+    def __repr__(self) -> str:
+        """Show the latency and its interval."""
+        interval = "" if self.low_ms is None else f", {self.low_ms:.4g} to {self.high_ms:.4g} ms"
+        return (
+            f"PredictedNetwork({self.predicted_ms:.4g} ms{interval}, "
+            f"{self.measured_share:.0%} measured, {len(self.unknown)} unknown operations)"
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values; the explanation only if there is one."""
@@ -64,9 +74,12 @@ def predict_networks(
         explain: Whether to say how long each layer takes.
 
     Raises:
+        ValueError: If what is given is no predictor or no list of networks.
         ConfigurationMismatch: If a graph has another precision than the predictor.
         PredictorFileError: If a prediction is no positive number: the file was forged.
     """
+    check_arguments(predictor=predictor)
+    check_networks(networks)
     return [_predicted(predictor, network, explain) for network in networks]
 
 
@@ -76,7 +89,8 @@ def is_from_layers(predictor: NetworkPredictor) -> bool:
 
 
 def _predicted(predictor: NetworkPredictor, network: Network, explain: bool) -> PredictedNetwork:
-    (graph,) = as_graphs([network], predictor.configuration.precision)
+    with naming("networks"):
+        (graph,) = as_graphs([network], predictor.configuration.precision)
     (prediction,) = predictor.predict_detailed([graph])
     checked_prediction_ms(np.array([prediction.latency_ms]))
     low_ms, high_ms = predictor.predict_interval_ms(network)

@@ -12,6 +12,7 @@ from typing import Any
 from mnaslat.data.measurement import Configuration
 from mnaslat.data.workspace import Workspace
 from mnaslat.errors import PredictorFileError
+from mnaslat.files import json_value
 from mnaslat.predictors.declared_errors import DeclaredErrors, declared_errors
 from mnaslat.predictors.network_predictor import NetworkPredictor, open_predictor
 from mnaslat.predictors.pretrained.library import pretrained
@@ -135,8 +136,13 @@ class ListedPredictor:
     configuration: Configuration
     errors: DeclaredErrors
 
+    def __repr__(self) -> str:
+        """Show its name and its stated errors."""
+        return f"ListedPredictor({self.name!r}, {self.errors})"
+
     def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values."""
+        """Return plain JSON values; NaN becomes None."""
+        errors: dict[str, Any] = json_value(asdict(self.errors))
         return {
             "predictor": self.name,
             "device": self.configuration.device,
@@ -144,7 +150,7 @@ class ListedPredictor:
             "threads": self.configuration.threads,
             "cores": self.configuration.cores,
             "delegate": self.configuration.delegate,
-            **asdict(self.errors),
+            **errors,
         }
 
 

@@ -9,13 +9,15 @@ import numpy as np
 
 from mnaslat.data.latency_table import LatencyTable
 from mnaslat.data.workspace import Workspace
-from mnaslat.errors import MnaslatError
+from mnaslat.errors import DeviceError, MnaslatError
+from mnaslat.files import json_value
 from mnaslat.graph import Precision
 from mnaslat.lowering import lower
 from mnaslat.profiling.device import Device
 from mnaslat.profiling.layer_order import most_useful_first
 from mnaslat.profiling.sweep import Job, SweepResult
 from mnaslat.space import SearchSpace
+from mnaslat.workflow.arguments import check_arguments
 from mnaslat.workflow.measure import run_sweep
 from mnaslat.workflow.progress import SILENT, Events
 
@@ -38,7 +40,8 @@ class Profile:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values: the sweep, and the path of the table."""
-        return {**asdict(self.sweep), "table": str(self.path)}
+        found: dict[str, Any] = json_value(asdict(self.sweep))
+        return {**found, "table": str(self.path)}
 
     def __repr__(self) -> str:
         return f"Profile({self.sweep.n_measured} of {self.sweep.n_total} layers, {self.path})"
@@ -68,15 +71,24 @@ def profile_space(
         events: Told about progress and waits.
 
     Raises:
-        DeviceError: If the device is lost.
-        MnaslatError: If not a single layer could be measured.
+        ValueError: If an argument is wrong.
+        DeviceError: If the device is lost, or could not run any layer.
+        WorkspaceBusy: If another process measures on the same device into the same workspace.
+        MnaslatError: If the time was too short for a single layer.
     """
+    check_arguments(device=device, space=space, workspace=workspace)
+    check_arguments(precision=precision, budget_s=budget_s, seed=seed)
     signatures = tuple(most_useful_first(space.layer_frequencies(precision)))
     job = Job(kind="layer", signatures=signatures)
     plan = device.plan("layer")
     result = run_sweep(
         device, job, plan, workspace, "layers", budget_s=budget_s, seed=seed, events=events
     )
+    if result.failures and not result.n_measured:
+        raise DeviceError(
+            f"None of the {len(result.failures)} layers could be run on {device.name}, the first "
+            f"one because {next(iter(result.failures.values()))}."
+        )
     table = read_table(device, workspace, precision)
     path = workspace.path / "tables" / f"{device.name}-{table.configuration.key}.json"
     path.parent.mkdir(exist_ok=True)

@@ -42,20 +42,52 @@ class _Silent:
 SILENT: Events = _Silent()
 
 
-class WithoutProgress:
-    """Passes notices on and ignores progress: for a step inside another step."""
+class OuterStep:
+    """Passes events on, and shows steps inside the present one as its details.
+
+    Attributes:
+        inside: Events for the steps inside.
+    """
 
     def __init__(self, events: Events) -> None:
         self._events = events
+        self._last: tuple[str, int, int, float] | None = None
+        self.inside: Events = _InnerStep(self)
 
     def progress(
         self, step: str, done: int, total: int, seconds_left: float, detail: str = ""
     ) -> None:
-        """Ignore it: the outer step shows its own progress."""
+        """Pass it on, and remember where the step stands."""
+        self._last = (step, done, total, seconds_left)
+        self._events.progress(step, done, total, seconds_left, detail)
 
     def notice(self, text: str) -> None:
         """Pass a notice on."""
         self._events.notice(text)
+
+    def detail(self, step: str, done: int, total: int, seconds_left: float) -> None:
+        """Show the progress of a step inside; on its own where there is no outer step yet."""
+        if self._last is None:
+            self._events.progress(step, done, total, seconds_left)
+        else:
+            self._events.progress(*self._last, f"{step}: {done} of {total}")
+
+
+class _InnerStep:
+    """Passes the events of a step inside another one to it."""
+
+    def __init__(self, outer: OuterStep) -> None:
+        self._outer = outer
+
+    def progress(
+        self, step: str, done: int, total: int, seconds_left: float, detail: str = ""
+    ) -> None:
+        """Show it as a detail of the outer step."""
+        self._outer.detail(step, done, total, seconds_left)
+
+    def notice(self, text: str) -> None:
+        """Pass a notice on."""
+        self._outer.notice(text)
 
 
 @contextmanager

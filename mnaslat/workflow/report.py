@@ -18,6 +18,7 @@ from mnaslat.reports.page_data import ReportPage
 from mnaslat.reports.predictor_page import predictor_page, table_page
 from mnaslat.reports.run_page import run_page
 from mnaslat.search.run.run_folder import SearchRun, read
+from mnaslat.workflow.arguments import check_arguments, writing
 from mnaslat.workflow.predict import PredictedNetwork
 
 __all__ = ["report_page", "write_explanations", "write_page", "write_report"]
@@ -44,11 +45,14 @@ def write_report(
         The path of the file.
 
     Raises:
-        MnaslatError: If the source is not there or cannot be read.
+        ValueError: If an argument is wrong.
+        MnaslatError: If the source is not there or cannot be read, or the file cannot be written.
     """
+    check_arguments(workspace=workspace)
     page = report_page(source, workspace)
-    write_page(page, Path(path))
-    return Path(path)
+    with writing(path) as place:
+        write_page(page, place)
+    return place
 
 
 def report_page(
@@ -63,9 +67,15 @@ def report_page(
         return _with_conditions(run_page(source), workspace, source.predictor.configuration)
     if isinstance(source, LatencyTable):
         return _with_conditions(table_page(source, "table"), workspace, source.configuration)
-    if source is not None and not isinstance(source, str | PathLike):
+    if isinstance(source, NetworkPredictor):
         page = predictor_page(source, source.configuration.device)
         return _with_conditions(page, workspace, source.configuration)
+    if source is not None and not isinstance(source, str | PathLike):
+        raise ArgumentError(
+            "source",
+            "source must be a run, a predictor of whole networks, a latency table, or the path of "
+            f"one, got a value of type {type(source).__name__}.",
+        )
     place = _existing(workspace, None if source is None else Path(source))
     if place.is_dir():
         return report_page(replace(read(place), trusted_space=space), workspace)
@@ -101,8 +111,9 @@ def write_explanations(
                 "explained", f"{model} was predicted without explanation: ask for it with explain."
             )
         rows.append((model, row.explanation))
-    write_page(explanation_page(predictor, name, rows), Path(path))
-    return Path(path)
+    with writing(path) as place:
+        write_page(explanation_page(predictor, name, rows), place)
+    return place
 
 
 def _existing(workspace: Workspace | None, source: Path | None) -> Path:

@@ -21,11 +21,12 @@ from mnaslat.search.run.progress import SearchProgress
 from mnaslat.search.run.run_folder import SearchRun
 from mnaslat.search.run.search import Search
 from mnaslat.space import SearchSpace
+from mnaslat.workflow.arguments import check_arguments, check_whole
 from mnaslat.workflow.calibrate import quick_calibration
 from mnaslat.workflow.devices import measured_in, open_device, reopen_device
 from mnaslat.workflow.predictor_library import find_predictor, newest_predictor
 from mnaslat.workflow.profile import report_other_space
-from mnaslat.workflow.progress import SILENT, Events
+from mnaslat.workflow.progress import SILENT, Events, OuterStep
 from mnaslat.workflow.runs import new_run, unfinished_run
 from mnaslat.workflow.search_request import SearchOptions, command_of
 from mnaslat.workflow.validate import DeviceValidator, validation_lines
@@ -90,7 +91,13 @@ def run_search(
         SearchError: If the target is out of reach or the name is taken.
         MnaslatError: If something ended the search before there was a result.
     """
+    check_arguments(space=space, workspace=workspace, device=device)
+    check_arguments(max_time_s=max_time_s, seed=seed)
+    check_whole("n_samples", n_samples, 1)
+    check_whole("validate_every", validate_every, 0)
     path = None if not isinstance(predictor, str | PathLike) else Path(predictor)
+    if path is None:
+        check_arguments(predictor=predictor)
     options = SearchOptions(
         predictor=None if path is None else str(path),
         target_ms=_target_text(target_ms),
@@ -143,6 +150,11 @@ def resume_search(
         SearchError: If the run cannot be read.
         MnaslatError: If something ended the search before there was a result.
     """
+    check_arguments(workspace=workspace, device=device, max_time_s=max_time_s)
+    if not isinstance(run, SearchRun):
+        raise ArgumentError("run", f"run must be a SearchRun, as open_run returns it, got {run!r}.")
+    if n_samples is not None:
+        check_whole("n_samples", n_samples, 1)
     request = run.request
     if accuracy is None and not _names_source(request["accuracy"]):
         raise ArgumentError(
@@ -248,6 +260,12 @@ def open_accuracy(
             )
         elif isinstance(accuracy, AccuracySource):
             source = accuracy
+        elif not callable(accuracy):
+            raise ArgumentError(
+                "accuracy",
+                "accuracy must be a function of an architecture, an accuracy source, or a text "
+                f"such as 'supernet', got a value of type {type(accuracy).__name__}.",
+            )
         else:
             source = FunctionAccuracy(accuracy)
         try:
@@ -306,9 +324,10 @@ def _continued(
     events: Events,
 ) -> SearchRun:
     validator = None
+    events = outer = OuterStep(events)
     if device is not None:
         precision = run.predictor.configuration.precision
-        validator = DeviceValidator(workspace, device, precision, events)
+        validator = DeviceValidator(workspace, device, precision, outer.inside)
     events.notice(f"Accuracy: {source.description}")
     problem = SearchProblem(
         space=space, accuracy=source, predictor=run.predictor, validator=validator
@@ -344,16 +363,22 @@ def _check_device(predictor: NetworkPredictor, device: Device) -> None:
 def _target_text(target_ms: float | tuple[float, float] | None) -> str:
     if target_ms is None:
         return ""
-    if isinstance(target_ms, tuple):
-        return ":".join(f"{float(each)!r}" for each in target_ms)
-    return f"{float(target_ms)!r}"
+    try:
+        if isinstance(target_ms, tuple | list):
+            return ":".join(f"{float(each)!r}" for each in target_ms)
+        return f"{float(target_ms)!r}"
+    except (TypeError, ValueError):
+        raise ArgumentError(
+            "target_ms",
+            f"target_ms must be milliseconds, or two of them as a range, got {target_ms!r}.",
+        ) from None
 
 
 def _accuracy_text(accuracy: Accuracy) -> str:
     if isinstance(accuracy, str):
         return accuracy
     named = getattr(accuracy, "description", None) or getattr(accuracy, "__name__", "function")
-    return f"<{named}>"
+    return f"<{str(named).strip('<>')}>"
 
 
 def _names_source(text: str) -> bool:

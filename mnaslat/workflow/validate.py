@@ -16,8 +16,9 @@ from mnaslat.search.run.candidates import EvaluatedCandidate
 from mnaslat.search.run.records import Validation
 from mnaslat.search.run.run_folder import SearchRun
 from mnaslat.search.tokens import tokens_text
+from mnaslat.workflow.arguments import check_arguments, check_whole
 from mnaslat.workflow.measure import measure_networks
-from mnaslat.workflow.progress import SILENT, Events, WithoutProgress
+from mnaslat.workflow.progress import SILENT, Events
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,13 @@ class ValidatedCandidate:
     def error(self) -> float:
         """Predicted latency relative to the measured one, minus 1."""
         return self.candidate.predicted_ms / self.measured_ms - 1.0
+
+    def __repr__(self) -> str:
+        """Show the network's accuracy and both latencies."""
+        return (
+            f"ValidatedCandidate(accuracy={self.candidate.accuracy:.4g}, "
+            f"predicted_ms={self.candidate.predicted_ms:.4g}, measured_ms={self.measured_ms:.4g})"
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -50,7 +58,7 @@ def validate_run(
     *,
     top: int = 10,
     events: Events = SILENT,
-) -> Sequence[ValidatedCandidate]:
+) -> list[ValidatedCandidate]:
     """Measure the best networks of a run, the one with the highest reward first.
 
     Networks that the workspace holds already are read from it.
@@ -63,12 +71,17 @@ def validate_run(
         events: Told about progress and waits.
 
     Raises:
+        ValueError: If an argument is wrong.
         ConfigurationMismatch: If the run's predictor is of another device or setting.
         DeviceError: If the device is lost or could not run a network.
         SearchError: If the run cannot be read.
     """
+    check_arguments(device=device, workspace=workspace)
+    if not isinstance(run, SearchRun):
+        raise ArgumentError("run", f"run must be a SearchRun, as open_run returns it, got {run!r}.")
     if top < 1:
         raise ArgumentError("top", f"At least 1 network has to be measured, got {top}.")
+    check_whole("top", top, 1)
     configuration = run.predictor.configuration
     configuration.require(device.configuration(configuration.precision), f"Device {device.name}")
     candidates = run.candidates()[:top]
@@ -92,7 +105,7 @@ class DeviceValidator:
         self, workspace: Workspace, device: Device, precision: Precision, events: Events
     ) -> None:
         self._workspace, self._device, self._precision = workspace, device, precision
-        self._events = WithoutProgress(events)
+        self._events = events
 
     def measure(self, architectures: Sequence[Architecture], /) -> Floats:
         """Latencies in milliseconds, shape ``(n,)``."""

@@ -18,6 +18,7 @@ def choose_networks(
     n: int,
     noise: float,
     excluded: NDArray[np.bool_],
+    on_chosen: Callable[[int], None] = lambda n_chosen: None,
 ) -> list[int]:
     """Choose networks to measure, each the one that reduces the summed variance most.
 
@@ -30,6 +31,7 @@ def choose_networks(
         n: Number of networks; fewer are chosen if there are fewer.
         noise: Standard deviation of a measurement's log latency.
         excluded: Candidates that must not be chosen, shape ``(candidates,)``.
+        on_chosen: Called after each choice with the number of networks chosen so far.
     """
     step = -(-len(variance) // _MAX_TARGETS)
     everything = slice(None)
@@ -49,6 +51,7 @@ def choose_networks(
         moves.append(moved)
         of_targets = of_targets - np.outer(moved[::step], moved)
         variance = variance - np.square(moved)
+        on_chosen(len(chosen))
     return chosen
 
 

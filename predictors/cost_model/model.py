@@ -1,6 +1,6 @@
 """Predicts the latency of any network from a few whole networks measured on the device."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -233,7 +233,13 @@ class CostModel(AdditivePredictor, IntervalEstimator):
         """Operations of all measured networks, including those of the priors."""
         return all_operations([self.state])
 
-    def suggest_calibration(self, candidates: Sequence[Network], n: int) -> list[int]:
+    def suggest_calibration(
+        self,
+        candidates: Sequence[Network],
+        n: int,
+        *,
+        on_chosen: Callable[[int], None] = lambda n_chosen: None,
+    ) -> list[int]:
         """Suggest networks to measure next, the most informative one first.
 
         They reduce the summed variance of all candidates most, given the priors and the fit.
@@ -242,6 +248,7 @@ class CostModel(AdditivePredictor, IntervalEstimator):
         Args:
             candidates: Networks like those to be predicted.
             n: Number of suggestions; fewer if there are fewer candidates.
+            on_chosen: Called after each choice with the number of networks chosen so far.
 
         Returns:
             Indices into ``candidates``.
@@ -264,7 +271,7 @@ class CostModel(AdditivePredictor, IntervalEstimator):
         excluded = measured_before([digest(graph) for graph in graphs], seen)
         covariance = partial(posterior.covariance, composed)
         return choose_networks(
-            covariance, posterior.variance(composed), n, settings.noise, excluded
+            covariance, posterior.variance(composed), n, settings.noise, excluded, on_chosen
         )
 
     def additive_features(self, graphs: Sequence[Graph]) -> Floats:

@@ -38,6 +38,14 @@ class EvaluatedCandidate:
         """Measured if it was, else what the reward was given."""
         return self.expected_ms if self.measured_ms is None else self.measured_ms
 
+    def __repr__(self) -> str:
+        """Show the accuracy and the latencies."""
+        measured = "" if self.measured_ms is None else f", measured_ms={self.measured_ms:.4g}"
+        return (
+            f"Candidate(accuracy={self.accuracy:.4g}, predicted_ms={self.predicted_ms:.4g}"
+            f"{measured}, tokens={self.tokens[:80]!r})"
+        )
+
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary."""
         return {

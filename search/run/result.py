@@ -33,6 +33,13 @@ class Winner:
     meets_target: bool
     name: str  # of its files: NAME.json, NAME.tflite, NAME.pt
 
+    def __repr__(self) -> str:
+        """Show the target, and what the network reaches."""
+        return (
+            f"Winner(target_ms={self.target_ms:.4g}, accuracy={self.candidate.accuracy:.4g}, "
+            f"latency_ms={self.candidate.latency_ms:.4g}, meets_target={self.meets_target})"
+        )
+
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary."""
         return {

@@ -31,18 +31,7 @@ def list_devices(context: typer.Context, json: JsonOption = False) -> None:
     if json:
         for reason in unseen:
             print(f"Some devices cannot be seen: {reason}", file=sys.stderr)
-        print_json(
-            [
-                {
-                    "device": each.name,
-                    "kind": each.kind,
-                    "usable": each.usable,
-                    **each.facts,
-                    "troubles": [trouble.text for trouble in each.troubles],
-                }
-                for each in found
-            ]
-        )
+        print_json([each.to_json() for each in found])
         return
     for each in found:
         print(f"{each.name}   {'usable' if each.usable else 'not usable'}")
