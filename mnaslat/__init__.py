@@ -50,7 +50,6 @@ if TYPE_CHECKING:
     from mnaslat.workflow.measurement_file import read_measurements as read_measurements
     from mnaslat.workflow.networks import export_network as export_network
     from mnaslat.workflow.networks import read_network as read_network
-    from mnaslat.workflow.notebook import NotebookEvents as NotebookEvents
     from mnaslat.workflow.predict import PredictedNetwork as PredictedNetwork
     from mnaslat.workflow.predict import predict_networks as predict_networks
     from mnaslat.workflow.predictor_library import list_predictors as list_predictors
@@ -58,6 +57,7 @@ if TYPE_CHECKING:
     from mnaslat.workflow.profile import Profile as Profile
     from mnaslat.workflow.profile import profile_space as profile_space
     from mnaslat.workflow.progress import Events as Events
+    from mnaslat.workflow.progress import NotebookEvents as NotebookEvents
     from mnaslat.workflow.report import write_report as write_report
     from mnaslat.workflow.runs import list_runs as list_runs
     from mnaslat.workflow.runs import open_run as open_run
@@ -89,7 +89,7 @@ _HOMES = {
     "MeasuredNetworks": "mnaslat.workflow.measure",
     "MnaslatError": "mnaslat.errors",
     "Network": "mnaslat.network",
-    "NotebookEvents": "mnaslat.workflow.notebook",
+    "NotebookEvents": "mnaslat.workflow.progress",
     "PredictedNetwork": "mnaslat.workflow.predict",
     "Profile": "mnaslat.workflow.profile",
     "SearchResult": "mnaslat.search",

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from mnaslat.search.accuracy.proxy import ProxySettings as ProxySettings
     from mnaslat.search.accuracy.rank_correlation import rank_correlation as rank_correlation
     from mnaslat.search.accuracy.source import AccuracySource as AccuracySource
+    from mnaslat.search.accuracy.source import Candidate as Candidate
     from mnaslat.search.accuracy.source import CandidateResult as CandidateResult
     from mnaslat.search.accuracy.sources import accuracy_source as accuracy_source
     from mnaslat.search.accuracy.supernet import SupernetAccuracy as SupernetAccuracy
@@ -41,6 +42,7 @@ _HOMES = {
     "ProxyAccuracy": "accuracy.proxy",
     "AccuracySource": "accuracy.source",
     "EvaluatedCandidate": "run.candidates",
+    "Candidate": "accuracy.source",
     "CandidateResult": "accuracy.source",
     "Predictor": "problem",
     "RewardSettings": "reward",

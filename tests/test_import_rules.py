@@ -252,3 +252,26 @@ def test_no_folder_holds_too_many_modules() -> None:
     for folder in sorted({path.parent for path in MODULES.values()}):
         n_modules = sum(1 for path in folder.glob("*.py") if path.name != "__init__.py")
         assert n_modules <= MAX_MODULES_PER_FOLDER or folder in KNOWN_LARGE_FOLDERS, folder
+
+
+def test_only_the_command_line_knows_the_terminal() -> None:
+    """What notebooks import neither draws on a terminal nor parses a command line."""
+    for name, path in MODULES.items():
+        if name.startswith("cli") or name == "__main__":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom):
+                names = [node.module or ""]
+            assert not {"rich", "typer"} & {each.partition(".")[0] for each in names}, name
+
+
+def test_the_workflow_prints_nothing() -> None:
+    for name, path in MODULES.items():
+        if name.startswith("workflow"):
+            calls = [
+                node.func.id
+                for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+            ]
+            assert "print" not in calls, name

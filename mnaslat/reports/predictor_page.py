@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Mapping
+from functools import cache
 
 import mnaslat
 from mnaslat.data.latency_table import LatencyTable, Row
 from mnaslat.data.measurement import Configuration
-from mnaslat.graph import Graph
+from mnaslat.graph import Graph, Precision
 from mnaslat.predictors import CalibratedPredictor, TablePredictor
 from mnaslat.predictors.network_predictor import NetworkPredictor
 from mnaslat.profiling.timing_plan import TimingPlan
@@ -152,13 +153,23 @@ def _is_settled(row: Row, configuration: Configuration) -> bool:
 
 def _known_layers(table: LatencyTable) -> tuple[Mapping[str, str], Mapping[str, float]]:
     """Labels and frequencies of the preset space that holds most layers of the table."""
-    sizes = {int(Graph.parse(signature).input_shape[0]) for signature in table.rows}
-    best: tuple[Mapping[str, str], Mapping[str, float]] = ({}, {})
-    best_hits = 0
-    for name in space_names():
-        space = load_space(name, resolution=max(sizes))
-        frequencies = space.layer_frequencies(table.configuration.precision)
-        hits = sum(signature in frequencies for signature in table.rows)
-        if hits > best_hits:
-            best_hits, best = hits, (space.layer_labels(table.configuration.precision), frequencies)
-    return best
+    size = max(int(Graph.parse(signature).input_shape[0]) for signature in table.rows)
+    precision = table.configuration.precision
+    hits = {
+        name: sum(each in _frequencies(name, size, precision) for each in table.rows)
+        for name in space_names()
+    }
+    name = max(hits, key=lambda each: hits[each])
+    if not hits[name]:
+        return {}, {}
+    return _labels(name, size, precision), _frequencies(name, size, precision)
+
+
+@cache  # listing all layers of a space takes a second
+def _frequencies(name: str, resolution: int, precision: Precision) -> Mapping[str, float]:
+    return load_space(name, resolution=resolution).layer_frequencies(precision)
+
+
+@cache
+def _labels(name: str, resolution: int, precision: Precision) -> Mapping[str, str]:
+    return load_space(name, resolution=resolution).layer_labels(precision)

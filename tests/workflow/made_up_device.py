@@ -14,7 +14,6 @@ from mnaslat.data.measurement import Configuration, Round, Subject
 from mnaslat.data.workspace import Workspace
 from mnaslat.graph import Graph, Precision
 from mnaslat.lowering import lower
-from mnaslat.predictors import CalibratedPredictor
 from mnaslat.profiling.device import Failure, Model
 from mnaslat.profiling.timing_plan import TimingPlan
 from mnaslat.search.run.run_folder import SearchRun

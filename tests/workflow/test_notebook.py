@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import mnaslat
-from mnaslat.workflow.notebook import bar_html
+from mnaslat.workflow.progress import bar_html
 
 
 class _Handle:

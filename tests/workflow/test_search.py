@@ -1,5 +1,6 @@
 """``run_search`` and ``resume_search``, with all forms of accuracies."""
 
+import functools
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -12,7 +13,7 @@ import mnaslat
 from mnaslat.architecture import Architecture
 from mnaslat.data.workspace import Workspace
 from mnaslat.errors import ArgumentError, ConfigurationMismatch, MnaslatError, SearchError
-from mnaslat.search import ChildResult, SearchSettings
+from mnaslat.search import Candidate, CandidateResult, SearchSettings
 from mnaslat.search.run.run_folder import SearchRun
 from mnaslat.workflow.calibrate import Calibration
 from tests.workflow.made_up_device import (
@@ -34,12 +35,10 @@ class BySize:
     description = "grows with the multiply-adds"
     noise = 0.0
 
-    def evaluate(
-        self, architectures: Sequence[Architecture], /
-    ) -> Iterator[tuple[int, ChildResult]]:
-        """Answer in order."""
-        for index, architecture in enumerate(architectures):
-            yield index, ChildResult(accuracy=by_size(architecture))
+    def evaluate(self, candidates: Sequence[Candidate], /) -> Iterator[tuple[int, CandidateResult]]:
+        """Evaluate in order."""
+        for index, candidate in enumerate(candidates):
+            yield index, CandidateResult(accuracy=by_size(candidate.architecture))
 
 
 ACCURACIES: dict[str, Any] = {
@@ -96,7 +95,7 @@ def test_the_width_of_the_space_and_a_range_of_targets_are_kept(
     found = searched(calibration.predictor, workspace, target_ms=(0.155, 0.165), name="mine")
     assert found.folder == workspace.runs / "mine"
     again = mnaslat.open_run("mine", workspace)
-    assert (again.settings.width, again.request["width"]) == (0.25, 0.25)
+    assert again.request["width"] == found.space.width == 0.25
     assert again.settings.target_range_ms == (0.155, 0.165)
     assert found.result is not None and len(found.result.winners) > 1
 
@@ -127,8 +126,8 @@ def test_an_interrupted_run_is_resumed_and_a_finished_one_prolonged(
             raise KeyboardInterrupt
         return by_size(architecture)
 
-    breaks_off.__name__ = "by_size"
-    stopped = searched(calibration.predictor, workspace, n_samples=60, accuracy=breaks_off)
+    same_name = functools.wraps(by_size)(breaks_off)  # a run knows a function by its name
+    stopped = searched(calibration.predictor, workspace, n_samples=60, accuracy=same_name)
     assert not stopped.finished and stopped.result is not None
     assert stopped.result.ended == "stopped"
     opened = mnaslat.open_run(stopped.folder, workspace, space=small_space())
