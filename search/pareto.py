@@ -1,4 +1,4 @@
-"""The networks that no other beats in both accuracy and latency."""
+"""Finds the networks that no other beats in both accuracy and latency."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -7,7 +7,7 @@ from mnaslat.arrays import Ints
 
 
 def pareto_front(accuracy: ArrayLike, latency_ms: ArrayLike) -> Ints:
-    """Indices of the Pareto front, from the fastest network to the slowest.
+    """Find the indices of the Pareto front, from the fastest network to the slowest.
 
     A network is left out if another one is at least as accurate and at least as fast, and better
     in one of the two. Of networks equal in both the first stands for all.

@@ -1,4 +1,4 @@
-"""The reward of MnasNet: accuracy traded against latency."""
+"""Computes the reward of MnasNet: accuracy traded against latency."""
 
 from dataclasses import dataclass
 
@@ -10,10 +10,10 @@ from mnaslat.arrays import Floats
 
 @dataclass(frozen=True, kw_only=True)
 class RewardSettings:
-    """How latency is weighed: ``accuracy * (latency / target) ** w``.
+    """Settings of the reward ``accuracy * (latency / target) ** w``.
 
-    With ``alpha == beta`` (the soft reward) the target only multiplies every reward by the same
-    factor: it steers the search to no latency at all. Someone who says "at most 75 ms" means
+    With ``alpha == beta`` (the soft reward) the target multiplies every reward by the same factor,
+    and so does not influence the search. Someone who says "at most 75 ms" means
     ``RewardSettings.hard(75)``.
     """
 
@@ -35,7 +35,7 @@ class RewardSettings:
 
     @classmethod
     def soft(cls, target_ms: float) -> "RewardSettings":
-        """Twice as slow loses about 5 % of the accuracy, anywhere; the target steers nothing."""
+        """Twice as slow loses about 5 % of the accuracy, anywhere; the target has no influence."""
         return cls(target_ms=target_ms, alpha=-0.07, beta=-0.07)
 
     @property

@@ -1,4 +1,4 @@
-"""How a search is run: everything that, with the problem, decides its result."""
+"""Settings of a search: everything that, with the problem, decides its result."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -12,7 +12,7 @@ from mnaslat.search.targets import TargetRange, spaced_targets_ms
 LatencyKind = Literal["point", "upper"]
 LATENCY_KINDS: tuple[str, ...] = get_args(LatencyKind)
 
-# How long a run goes on, not what it is: it may be gone on with under others.
+# How long a run lasts, not what it is: it may be resumed with others.
 _BUDGETS = ("n_samples", "max_time_s")
 
 
@@ -70,8 +70,8 @@ class SearchSettings:
             )
         if not self.reward.steers_to_target:
             raise ValueError(
-                "With alpha equal to beta (the soft reward) a target steers nothing, so a range of "
-                "them is no use: take the hard reward."
+                "With alpha equal to beta (the soft reward) a target has no influence, so a range "
+                "of them is no use: take the hard reward."
             )
         if self.n_targets < 2:
             raise ValueError(f"n_targets must be at least 2, got {self.n_targets}.")
@@ -100,5 +100,5 @@ class SearchSettings:
         return spaced_targets_ms(self.target_range_ms, self.n_targets)
 
     def identity(self) -> dict[str, Any]:
-        """What must be the same for a run to be gone on with."""
+        """Return what must be the same for a run to be resumed."""
         return {name: value for name, value in asdict(self).items() if name not in _BUDGETS}

@@ -1,4 +1,4 @@
-"""The latency wanted: one target, or a range of which every episode draws its own."""
+"""Draws the target of each episode, from one target or a range."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ _BLOCK = 20  # episodes whose targets are spread evenly
 
 
 def episode_targets_ms(range_ms: TargetRange, seed: int, first: int, n: int) -> Floats:
-    """Targets of the episodes ``first`` .. ``first + n``, log-uniform in the range, shape ``(n,)``.
+    """Draw the targets of episodes ``first`` .. ``first + n``, log-uniform, shape ``(n,)``.
 
     Every twenty episodes in a row have one in each twentieth of the range, in random order. An
     episode's target depends on the seed and its number alone.
@@ -30,7 +30,7 @@ def _block_draws(seed: int, block: int) -> Floats:
 
 
 def spaced_targets_ms(range_ms: TargetRange, n: int) -> tuple[float, ...]:
-    """Targets of the answer: ``n`` from end to end in equal ratios, or the one target."""
+    """Space the targets of the result: ``n`` from end to end in equal ratios, or the one target."""
     low, high = range_ms
     if low == high:
         return (low,)

@@ -1,13 +1,13 @@
-"""How large the children are that are trained in place of a search's networks."""
+"""Chooses the size at which the candidates of a search are trained."""
 
 SMALL_RESOLUTION = 64  # pixels; networks this small are trained as they are
-_RESOLUTION, _WIDTH = 32, 0.35  # of the children of larger ones: one core trains one in a minute
+_RESOLUTION, _WIDTH = 32, 0.35  # of candidates of larger spaces: one core trains one in a minute
 
 
 def candidate_size(
     own_resolution: int, resolution: int | None, width: float | None
 ) -> tuple[int, float]:
-    """Pixels of the children, and their width on top of the networks' own.
+    """Choose the pixels of the candidates, and their width on top of the networks' own.
 
     Args:
         own_resolution: Of the networks.

@@ -1,4 +1,4 @@
-"""The accuracy sources that train on images, by the names that users give them."""
+"""Makes the accuracy sources that train on images from the text that names them."""
 
 import types
 import typing
@@ -17,7 +17,9 @@ from mnaslat.space import SearchSpace
 
 Settings = TypeVar("Settings")
 
-_TRAINED_IMAGES = 10_000  # of a child, unless asked otherwise: a minute of one core at 28 pixels
+_TRAINED_IMAGES = (
+    10_000  # of a candidate, unless asked otherwise: a minute of one core at 28 pixels
+)
 _DEFAULT_SET = "digits"
 _DIGITS_RESOLUTION = 16  # of 8 pixels: enlarging them further costs time and shows nothing
 
@@ -34,11 +36,11 @@ def image_source(
     """Make a source from ``DATASET`` or ``DATASET,name=value,...``.
 
     Args:
-        kind: ``proxy`` trains every child alone, ``supernet`` all of them with shared weights.
+        kind: ``proxy`` trains every candidate alone, ``supernet`` all of them with shared weights.
         text: The data set as `load_images` takes it, "" for the digits, and settings of
             `ProxySettings` and `TrainingSettings` or of `SupernetSettings`, as in
             ``fashion-mnist,n_epochs=3,resolution=32``.
-        space: The networks to be judged.
+        space: The networks to be evaluated.
         folder: Where a supernet is kept while and after it is trained.
         seed: Of the training.
         progress: Called with (steps done, steps in all) while a supernet is trained.

@@ -1,7 +1,7 @@
-"""Accuracies of children that are trained from scratch for a few epochs: the paper's way.
+"""Trains every candidate from scratch for a few epochs, as the paper does.
 
-Each child is trained by a worker process, several at a time, from a seed of its own that depends on
-the child alone: its accuracy is the same in whatever order and beside whatever others it is asked.
+Each is trained by a worker process, several at a time, from a seed that depends on the candidate
+alone: its accuracy does not depend on the order, nor on the other candidates.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ _WORKER_BYTES = 1 << 30  # memory that a worker may need
 
 @dataclass(frozen=True, kw_only=True)
 class ProxySettings:
-    """How children are made small and trained."""
+    """Settings of the candidates' size and training."""
 
     resolution: int | None = None  # pixels; None: the network's own up to 64, else 32
     width: float | None = None  # of the network's filters; None: 1 where it keeps its size, or 0.35
@@ -49,21 +49,21 @@ class ProxySettings:
             raise ValueError(f"width must be positive, got {self.width}.")
 
     def for_networks_of(self, resolution: int) -> "ProxySettings":
-        """With size and width settled for networks of this resolution."""
+        """Choose size and width for networks of this resolution."""
         chosen, width = candidate_size(resolution, self.resolution, self.width)
         return replace(self, resolution=chosen, width=width)
 
 
 class ProxyAccuracy:
-    """An accuracy source that trains every network it is asked about.
+    """Evaluates networks by training each of them.
 
-    Workers start with the first question and end with `close`, with this object, or with the
+    Workers start with the first evaluation and end with `close`, with this object, or with the
     process, however it ends.
 
     Args:
         images: The data set, as `load_images` takes it: each worker loads it.
-        resolution: Pixels of the networks that will be asked about.
-        settings: How children are trained.
+        resolution: Pixels of the networks that will be evaluated.
+        settings: How candidates are trained.
 
     Raises:
         ImageSetError: If the data set cannot be used.
@@ -82,7 +82,7 @@ class ProxyAccuracy:
 
     @property
     def description(self) -> str:
-        """Data set and settings."""
+        """Names the data set and the settings."""
         settings = self._settings
         return (
             f"proxy on {self._name} {self._digest}: resolution={settings.resolution} "
@@ -92,7 +92,7 @@ class ProxyAccuracy:
 
     @property
     def noise(self) -> float:
-        """NaN, unknown: it differs between networks, and `measure_noise` trains one to find out."""
+        """NaN: unknown, and different between networks. `measure_noise` measures it for one."""
         return math.nan
 
     def evaluate(self, candidates: Sequence[Candidate], /) -> Iterator[tuple[int, CandidateResult]]:
@@ -108,7 +108,7 @@ class ProxyAccuracy:
         return self._trained(architectures, seeds)
 
     def measure_noise(self, architecture: Architecture, n_seeds: int = 5) -> float:
-        """Train one network with several seeds; the standard deviation of its accuracy.
+        """Train one network with several seeds; returns the standard deviation of its accuracy.
 
         Raises:
             ValueError: If there are fewer than two seeds.
@@ -126,7 +126,7 @@ class ProxyAccuracy:
         return float(np.std(accuracies, ddof=1))
 
     def close(self) -> None:
-        """End the workers, also those that train; the next question starts new ones."""
+        """End the workers, also those that train; the next evaluation starts new ones."""
         _end(self._crew)
 
     def _trained(
@@ -148,7 +148,7 @@ class ProxyAccuracy:
                         result = CandidateResult(accuracy=None, failure=worker.last_words())
                         worker.end()
                     yield index, result
-        except BaseException:  # Ctrl-C and a reader that stops early too: nothing may train on
+        except BaseException:  # also Ctrl-C and a caller that stops early: nothing may train on
             self.close()
             raise
 
@@ -166,13 +166,13 @@ class ProxyAccuracy:
 
 
 def candidate_seed(architecture: Architecture, seed: int) -> int:
-    """The seed that a child is trained from: its own, whatever else is trained."""
+    """Derive the seed that a candidate is trained from; it depends on nothing else."""
     text = json.dumps([architecture.to_json(), seed], sort_keys=True)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
 
 
 def default_n_workers() -> int:
-    """One a physical core that this process may use, as far as memory allows."""
+    """Choose one worker a physical core that this process may use, as far as memory allows."""
     try:
         cores = sorted(os.sched_getaffinity(0))
         topology = Path("/sys/devices/system/cpu")
@@ -219,10 +219,10 @@ class _Worker:
         if answer is None:
             raise SearchError(f"A process that trains networks does not start: {self.last_words()}")
         if answer["digest"] != digest:
-            raise ImageSetError("The images changed while the search was going on. Start it again.")
+            raise ImageSetError("The images changed during the search. Start it again.")
 
     def ask(self, architecture: Architecture, seed: int) -> None:
-        """Train this next; a worker that is gone says so when it is read from."""
+        """Request a training; a worker that is gone is noticed when its result is read."""
         assert self._process.stdin is not None
         request = {"architecture": architecture.to_json(), "seed": seed}
         try:
@@ -232,12 +232,12 @@ class _Worker:
             pass
 
     def result(self) -> CandidateResult | None:
-        """What was asked for; None if the process died of it."""
+        """Read the result of the request; None if the process died of it."""
         answer = self._read()
         return None if answer is None else CandidateResult(**answer)
 
     def last_words(self) -> str:
-        """Why the process ended, on one line."""
+        """Describe on one line why the process ended."""
         code = self._process.wait()
         if code < 0:
             return f"its process was ended by signal {-code}; too little memory is the usual reason"

@@ -1,7 +1,7 @@
-"""Trains children, one after the other: ``python -m mnaslat.search.proxy_worker SETTINGS``.
+"""Trains candidates one after the other; a program that `proxy` starts.
 
-A process of its own, because a child that runs out of memory takes its process with it. Requests
-and answers are lines of JSON on standard input and output; ``SETTINGS`` are JSON too.
+A process of its own, because a candidate that runs out of memory takes its process with it.
+Requests and results are lines of JSON on standard input and output; ``SETTINGS`` are JSON too.
 """
 
 import json
@@ -48,7 +48,7 @@ def main() -> None:
         requests = _requests()
         while True:
             answer(_result(requests.get(), images, training, settings["device"]))
-    except ImageSetError as error:  # no child's fault, and no other child would do better
+    except ImageSetError as error:  # not of the candidate: all others would fail too
         answer({"fatal": str(error)})
         os._exit(1)  # the thread that reads requests would keep Python from ending in peace
 
@@ -69,7 +69,7 @@ def _result(
         ).accuracy
     except ImageSetError:
         raise
-    except Exception as error:  # whatever this child made torch raise: the next may train well
+    except Exception as error:  # any error of this candidate: the next may train well
         failure = " ".join(f"{type(error).__name__}: {error}".split())[:500]
     return {
         "accuracy": accuracy,

@@ -1,4 +1,4 @@
-"""Weights that all networks of a space share, and the slices that one network computes with."""
+"""Holds the weights that all networks of a space share, and slices those of one network."""
 
 import hashlib
 import math
@@ -15,12 +15,12 @@ from mnaslat.network import OpWeights, torch_weight_shape
 # input. Kernels are no part of it: a 3x3 kernel is the centre of the 5x5 one.
 WeightKey = tuple[str, str, str, str]
 
-_NOISE = 0.05  # share of random weights in the initial banks
+_NOISE = 0.05  # share of random weights in the initial ones
 _SHIFT = 1.0  # of batch norm at the start: most values then pass the next ReLU unchanged
 
 
 def shared_shapes(graphs: Iterable[Graph]) -> dict[WeightKey, tuple[tuple[int, ...], bool]]:
-    """The smallest banks that hold the weights of every graph: shape, and whether batch norm."""
+    """Find the smallest shapes that hold the weights of every graph, and whether batch norm."""
     shapes: dict[WeightKey, tuple[tuple[int, ...], bool]] = {}
     for graph in graphs:
         for key, shaped in _keyed_ops(graph):
@@ -41,7 +41,7 @@ def _keyed_ops(graph: Graph) -> Iterator[tuple[WeightKey, ShapedOp]]:
 
 
 class SupernetWeights(nn.Module):
-    """Weights wide enough for every child; a child uses leading channels and kernels' centres.
+    """Weights wide enough for every candidate, which uses leading channels and kernels' centres.
 
     Args:
         shapes: Of ``shared_shapes``.
@@ -70,7 +70,7 @@ class SupernetWeights(nn.Module):
                 self._scale[name] = nn.Parameter(torch.ones(shape[0]))
 
     def weights(self, graph: Graph) -> list[OpWeights | None]:
-        """The weights of one child in the order of ``graph.shaped_ops()``.
+        """Slice the weights of one candidate, in the order of ``graph.shaped_ops()``.
 
         Running statistics start afresh with every call.
         """
@@ -99,12 +99,12 @@ class SupernetWeights(nn.Module):
 
 
 def _near_identity(noise: Tensor, depthwise: bool) -> Tensor:
-    """A convolution that mostly hands its input on.
+    """Make a convolution that mostly passes its input on.
 
-    If all layers start so, a layer sees about the same features whatever stands before it, and what
-    one child learns helps the others. From random weights nothing is learned in a minute as soon
-    as kernels, ops or depths vary (``docs/decisions.md``, "The supernet").
-    A layer that widens (an expansion) hands on every channel twice, as it is and negated, and one
+    If all layers start so, a layer sees about the same features behind any other layer, and what
+    one candidate learns helps the others. From random weights nothing is learned in a minute as
+    soon as kernels, ops or depths vary (``docs/decisions.md``, "The supernet").
+    A layer that widens (an expansion) passes on every channel twice, as it is and negated, and one
     that narrows takes the difference: together they are the identity in spite of the ReLU between.
     """
     weight = _NOISE * noise

@@ -21,7 +21,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, kw_only=True)
 class SourceOptions:
-    """What a source is made from, beside the text that names it.
+    """Arguments of a source, beside the text that names it.
 
     Attributes:
         space: The networks to be evaluated.
@@ -53,7 +53,7 @@ class SourceKind:
     needs_argument: bool = True
 
     def forms(self, name: str) -> list[str]:
-        """How it is written.
+        """List the ways to write it.
 
         >>> SOURCES["proxy"].forms("proxy")
         ['proxy', 'proxy:IMAGES']

@@ -1,13 +1,13 @@
-"""Accuracies from one weight-sharing network, trained once for the whole search space.
+"""Evaluates candidates with one weight-sharing network, trained once for the whole search space.
 
-A child's weights are the leading channels of banks that all children share. Each training step
-trains the largest child, the smallest and some drawn at random, their gradients added (the sandwich
-rule: Yu and Huang, ICCV 2019, arXiv:1903.05134); the largest teaches the others what it puts out.
-Before a child is judged, its batch-norm statistics are taken anew and its classifier is solved for
-in closed form, for shared ones fit no child. The accuracies are below what a child reaches alone,
-and after minutes of training they rank poorly (``docs/decisions.md``, "The supernet"): where the
-ranking matters, train the children (`mnaslat.search.proxy`), or measure what this one is worth
-(`mnaslat.search.rank_correlation`).
+A candidate uses the leading channels of weights that all share. Each step trains the largest
+candidate, the smallest and some drawn at random, their gradients added (the sandwich rule: Yu and
+Huang, ICCV 2019, arXiv:1903.05134); the others learn from the outputs of the largest. Before a
+candidate is evaluated, its batch-norm statistics are computed anew and its classifier is solved for
+in closed form, because shared ones fit none. The accuracies are below those of candidates trained
+alone, and after minutes of training they rank poorly (``docs/decisions.md``, "The supernet"): where
+the ranking matters, train the candidates (`mnaslat.search.ProxyAccuracy`), or measure how well it
+ranks (`mnaslat.search.rank_correlation`).
 """
 
 import hashlib
@@ -36,24 +36,24 @@ from mnaslat.search.accuracy.source import Candidate, CandidateResult
 from mnaslat.search.tensor_file import load_checkpoint, save_checkpoint
 from mnaslat.space import SearchSpace
 
-_FORMAT = 2  # 1: one random child a step
+_FORMAT = 2  # 1: one random candidate a step
 _WARMUP = 0.1  # of the steps; without it the first ones throw the start near the identity away
-_BATCH = 100  # images judged at once; more of them leave the processor's cache
+_BATCH = 100  # images evaluated at once; more of them leave the processor's cache
 
 
 @dataclass(frozen=True, kw_only=True)
 class SupernetSettings:
-    """How the supernet is built and trained."""
+    """Settings of the supernet and its training."""
 
     resolution: int | None = None  # pixels; None: the network's own up to 64, else 32
     width: float | None = None  # of the network's filters; None: 1 where it keeps its size, or 0.35
     n_steps: int = 300  # two minutes of one core at 28 pixels; a ranking worth more takes thousands
     batch_size: int = 48
-    n_random: int = 2  # children drawn at random, beside the largest and the smallest
-    distillation: float = 0.5  # share of the largest child's outputs in what the others learn
+    n_random: int = 2  # candidates drawn at random, beside the largest and the smallest
+    distillation: float = 0.5  # share of the largest one's outputs in what the others learn
     learning_rate: float = 1e-3  # of Adam, the highest
-    n_calibration: int = 512  # training images that a child's statistics and classifier come from
-    n_validation: int | None = 2000  # images that a child is judged on; None: all
+    n_calibration: int = 512  # training images for a candidate's statistics and classifier
+    n_validation: int | None = 2000  # images that a candidate is evaluated on; None: all
     n_steps_checkpoint: int = 100  # steps between two checkpoints
     seed: int = 0
 
@@ -75,20 +75,20 @@ class SupernetSettings:
             raise ValueError(f"distillation must lie in [0, 1], got {self.distillation}.")
 
     def for_networks_of(self, resolution: int) -> "SupernetSettings":
-        """With size and width settled for networks of this resolution."""
+        """Choose size and width for networks of this resolution."""
         chosen, width = candidate_size(resolution, self.resolution, self.width)
         return replace(self, resolution=chosen, width=width)
 
 
 class SupernetAccuracy:
-    """An accuracy source that trains a supernet when it is first asked.
+    """Evaluates networks with a supernet, which is trained before the first evaluation.
 
     Args:
-        space: The networks to be judged; the settings' width comes on top of their own.
-        images: What is learned and judged on; their resolution is the networks'.
+        space: The networks to be evaluated; the settings' width comes on top of their own.
+        images: To train and to evaluate on; their resolution is the networks'.
         settings: How.
-        folder: Training is saved here, in a file of its own for each description, and goes on from
-            there to the identical result; None saves nothing.
+        folder: Training is saved here, in a file of its own for each description, and resumes
+            from there to the identical result; None saves nothing.
         progress: Called with (steps done, steps in all) while training.
 
     Raises:
@@ -132,7 +132,7 @@ class SupernetAccuracy:
 
     @property
     def description(self) -> str:
-        """Data set and settings."""
+        """Names the data set and the settings."""
         settings = " ".join(f"{name}={value}" for name, value in asdict(self._settings).items())
         return (
             f"supernet on {self._images.name} {self._images.digest}, space {self._space.name} with "
@@ -140,7 +140,7 @@ class SupernetAccuracy:
         )
 
     def train(self) -> None:
-        """Train up to ``n_steps``; goes on where it was interrupted."""
+        """Train up to ``n_steps``, from where it was interrupted."""
         settings = self._settings
         while self._n_steps_done < settings.n_steps:
             self._step()
@@ -152,7 +152,7 @@ class SupernetAccuracy:
                 self._progress(self._n_steps_done, settings.n_steps)
 
     def evaluate(self, candidates: Sequence[Candidate], /) -> Iterator[tuple[int, CandidateResult]]:
-        """Accuracies on the validation images, one network after the other."""
+        """Evaluate on the validation images, one network after the other."""
         self.train()
         for index, candidate in enumerate(candidates):
             started = time.perf_counter()
@@ -182,12 +182,12 @@ class SupernetAccuracy:
         x, labels = _channels_last(part.read(chosen)), torch.from_numpy(part.labels[chosen])
         for group in self._optimizer.param_groups:
             group["lr"] = settings.learning_rate * _rate(self._n_steps_done / settings.n_steps)
-        self._optimizer.zero_grad()  # banks that no child of this step uses keep no gradient
+        self._optimizer.zero_grad()  # weights that no candidate of this step uses keep no gradient
         taught = None
         for graph in (*self._extremes, *sampled):
             logits = run_graph(graph, x, self._shared.weights(graph), training=True)
             loss = F.cross_entropy(logits, labels)
-            if taught is None:  # the largest child
+            if taught is None:  # the largest candidate
                 taught = logits.detach().softmax(1)
             else:
                 share = settings.distillation
@@ -197,7 +197,7 @@ class SupernetAccuracy:
 
     @torch.no_grad()
     def accuracy(self, architecture: Architecture) -> float:
-        """One network's accuracy with the weights as they are."""
+        """Evaluate one network with the weights as they are."""
         graph = lower(self._as_trained(architecture))
         weights = self._shared.weights(graph)[:-1]
         graph = _without_classifier(graph)
@@ -245,7 +245,7 @@ def _rate(done: float) -> float:
 
 
 def _largest_and_smallest(space: SearchSpace) -> tuple[Tokens, Tokens]:
-    """Rows of the networks with the most and the fewest weights, decision by decision."""
+    """Find the rows of the networks with the most and the fewest weights, decision by decision."""
     largest = np.zeros(len(space.decisions), dtype=np.int64)
     smallest = largest.copy()
     for row, sign in ((largest, 1), (smallest, -1)):
@@ -267,9 +267,9 @@ _RIDGE = 0.1  # of the features' mean square: how much the classifier is held ba
 
 
 def ridge_scores(known: Tensor, classes: Tensor, unknown: Tensor) -> Tensor:
-    """Scores of a linear classifier that is solved for in closed form (ridge regression).
+    """Solve for a linear classifier in closed form (ridge regression); returns its scores.
 
-    A classifier that all children share fits none of them, so each gets its own.
+    A classifier that all candidates share fits none of them, so each gets its own.
 
     Args:
         known: Features of images whose class is known, shape ``(n, features)``.

@@ -1,4 +1,4 @@
-"""Accuracies of every network of a space, from a model of those that stand in a CSV file."""
+"""Predicts the accuracy of every network of a space from those in a CSV file."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class HeldOutAccuracy:
-    """How wrong a model is on networks of its table that it was not fitted to."""
+    """Errors of a model on networks of its table that it was not fitted to."""
 
     mae: float  # fractions of accuracy, as rmse
     rmse: float
@@ -40,11 +40,11 @@ class HeldOutAccuracy:
 
 
 class TableSurrogateAccuracy:
-    """A model fitted to a table answers for every network of the space.
+    """Predicts the accuracy of every network of the space with a model fitted to a table.
 
     Ridges on choices and their pairs compete with boosted trees; the smallest cross-validated
-    squared error decides. Networks of the table are answered by the model too: it is smoother than
-    single training runs, so that a search cannot pick lucky ones.
+    squared error decides. Networks of the table are predicted too: a search
+    would otherwise pick those whose single training run came out too high.
 
     Args:
         path: Of the table.
@@ -85,7 +85,7 @@ class TableSurrogateAccuracy:
 
     @property
     def description(self) -> str:
-        """The table, the model and its held-out errors."""
+        """Names the table, the model and its held-out errors."""
         return (
             f"table-surrogate {self._table_name}, {self.model} of {self._n_rows} networks, "
             f"{self.held_out}"
@@ -97,7 +97,7 @@ class TableSurrogateAccuracy:
         return self.held_out.rmse
 
     def evaluate(self, candidates: Sequence[Candidate], /) -> Iterator[tuple[int, CandidateResult]]:
-        """Ask the model; its answers are clipped to [0, 1]."""
+        """Predict with the model, clipped to [0, 1]."""
         if not candidates:
             return
         # The row that a network is read back as, whose tokens the model was fitted to: other rows

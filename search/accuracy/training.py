@@ -1,4 +1,4 @@
-"""Train one network on an image set: a plain loop, read from top to bottom.
+"""Trains one network on an image set: a plain loop, read from top to bottom.
 
 SGD with Nesterov momentum or RMSProp, a warm-up and then half a cosine, label smoothing, weight
 decay, mirrored and shifted images. The same seed gives the same network (on CUDA up to rounding),
@@ -38,9 +38,9 @@ _EVALUATION_BATCH = 256
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings:
-    """How a network is trained. The defaults are for a few epochs on small images."""
+    """Settings of a training. The defaults are for a few epochs on small images."""
 
-    n_epochs: int = 5  # as the paper trains the children of its search
+    n_epochs: int = 5  # as the paper trains the candidates of its search
     batch_size: int = 32  # of as many images 64 learn less and cost as much
     optimizer: Optimizer = "sgd"
     learning_rate: float = 0.03  # the highest: reached after the warm-up, 0 at the end
@@ -83,13 +83,13 @@ class TrainingSettings:
 
     @property
     def description(self) -> str:
-        """All that decides the result, on one line."""
+        """Names all that decides the result, on one line."""
         return " ".join(f"{name}={value}" for name, value in asdict(self).items())
 
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
-    """What a progress callback is told."""
+    """Progress of a training, for a callback."""
 
     n_done: int
     n_epochs: int
@@ -124,7 +124,7 @@ def train(
     Args:
         what: The network. Of an architecture the resolution and the number of classes become those
             of the images.
-        images: What it is trained on (``train``) and judged on (``validation``).
+        images: What it is trained on (``train``) and evaluated on (``validation``).
         settings: How.
         device: ``cpu``, ``cuda`` or ``cuda:N``.
         checkpoint: A file that is replaced after every epoch; training resumes from there to the
@@ -212,7 +212,7 @@ def train(
 
 @torch.no_grad()
 def measure_accuracy(network: nn.Module, part: ImagePart) -> float:
-    """Share of the images whose class a network of images of their size says rightly."""
+    """Compute the share of images that a network classifies correctly."""
     network.eval()
     device = next(network.parameters()).device
     n_right = 0
@@ -224,7 +224,7 @@ def measure_accuracy(network: nn.Module, part: ImagePart) -> float:
 
 
 def _fitted(what: Architecture | Graph, images: ImageSet) -> tuple[Graph, float]:
-    """The graph to train and the dropout that belongs to it."""
+    """Return the graph to train and its dropout."""
     if isinstance(what, Architecture):
         fitted = replace(
             what,

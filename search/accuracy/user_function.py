@@ -77,7 +77,7 @@ class FunctionAccuracy:
     def _call(self, architecture: Architecture) -> tuple[float | None, str]:
         try:
             value = self._function(architecture)
-        except (Exception, SystemExit) as error:  # whatever the user's code raises
+        except (Exception, SystemExit) as error:  # any error of the user's code
             return None, f"{self._name} raised {_reason(error)}"
         what = f"{self._name}'s accuracy"
         if math.isnan(number(value, what)):

@@ -1,4 +1,4 @@
-"""What writes architectures token by token and says how likely it was to write them."""
+"""Defines the interface of a controller: a policy that draws rows of tokens."""
 
 from collections.abc import Sequence
 
@@ -42,7 +42,7 @@ class Controller(nn.Module):
     def log_probs_and_entropy(
         self, tokens: Tensor, condition: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """How likely every row is under every condition, and how undecided the controller is.
+        """Compute the log-probability of every row under every condition, and the entropy.
 
         What was drawn for one target is an example for all others: rows and conditions are crossed.
 
@@ -57,7 +57,7 @@ class Controller(nn.Module):
         raise NotImplementedError
 
     def _log_softmax(self, logits: Tensor) -> Tensor:
-        """Of shape ``(..., decisions, choices)``; impossible choices have -inf."""
+        """Normalise logits of shape ``(..., decisions, choices)``; impossible choices get -inf."""
         return torch.log_softmax(logits.masked_fill(self._impossible, -torch.inf), dim=-1)
 
     def _entropy(self, scores: Tensor) -> Tensor:

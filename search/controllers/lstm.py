@@ -17,8 +17,8 @@ from mnaslat.search.controllers.settings import RecurrentSettings
 class RecurrentController(Controller):
     """Draws every decision given all before it.
 
-    One embedding and one softmax serve all decisions: choice number i looks the same whatever is
-    being decided. A condition moves what goes in before the first decision.
+    One embedding and one softmax serve all decisions: choice number i looks the same for
+    every decision. A condition moves what goes in before the first decision.
 
     Args:
         n_choices: Number of choices of each decision, shape ``(decisions,)``; all >= 1.
@@ -78,7 +78,7 @@ class RecurrentController(Controller):
         return chosen.sum(2), self._entropy(scores).mean(1)
 
     def _start(self, condition: Tensor | None) -> Tensor:
-        """What goes in before the first decision, shape ``(c, embedding)``."""
+        """Return the input before the first decision, shape ``(c, embedding)``."""
         if condition is None:
             return self.embedding.weight[:1]
         moved = (condition[:, None].to(self.condition_weight) - 0.5) * self.condition_weight

@@ -1,4 +1,4 @@
-"""One update of the controller by proximal policy optimisation, read from top to bottom.
+"""Updates the controller by proximal policy optimisation, read from top to bottom.
 
 Writing one architecture is one action: its ratio is that of the whole row's probabilities. There is
 no value network and no discounting, for an episode has one action and one reward.
@@ -27,11 +27,11 @@ _EXTREME = 1e-4  # ranks are kept off 0 and 1, whose normal scores are infinite
 
 @dataclass(frozen=True, kw_only=True)
 class Rollout:
-    """What was sampled and what it was worth."""
+    """Sampled rows and their rewards."""
 
     tokens: Tensor  # (n, decisions)
     # (n,): log-probability of each row WHEN DRAWN, under the mixture of the targets of its update.
-    # Computed anew by the present policy, all weights would be 1 whatever has changed since.
+    # Computed anew by the present policy, all weights would be 1.
     drawn_log_probs: Tensor
     condition: Tensor | None  # (c,): where the targets lie in their range; None: there is one
     rewards: Tensor  # (c, n): of every row under every target
@@ -39,7 +39,7 @@ class Rollout:
 
 @dataclass(frozen=True, kw_only=True)
 class UpdateLog:
-    """What one update did; averages over its epochs unless said otherwise."""
+    """Figures of one update; averages over its epochs unless said otherwise."""
 
     loss: float  # falls within an update; means little between updates
     entropy: float  # nats an architecture; falls to 0 as the controller settles on one network
@@ -56,7 +56,7 @@ def new_optimizer(controller: Controller, settings: PPOSettings) -> torch.optim.
 def drawn_log_probs(
     controller: Controller, tokens: Tensor, condition: Tensor | None = None
 ) -> Tensor:
-    """How likely rows were under the mixture of the conditions they were drawn for, ``(n,)``."""
+    """Compute log-probabilities under the mixture of the conditions drawn for, ``(n,)``."""
     with torch.no_grad():
         log_probs, _ = controller.log_probs_and_entropy(tokens, condition)
         return log_probs.logsumexp(0) - math.log(len(log_probs))
@@ -78,7 +78,7 @@ def update(
         optimizer: Of the controller's parameters.
         rollout: The samples of this update, and those replayed.
         settings: How to learn.
-        entropy_bonus: For one nat in the average decision (``steered``).
+        entropy_bonus: For one nat in the average decision (``scheduled_entropy_bonus``).
         baseline: The moving average of the rewards before this update (``next_baseline``); None on
             the first update. Only the "ema" advantages use it.
     """
@@ -113,7 +113,7 @@ def update(
 
 
 def weights_of(old_log_probs: Tensor, drawn_log_probs: Tensor, most: float) -> Tensor:
-    """How much more likely rows are now, under each condition, than when drawn: ``(c, n)``.
+    """Compute how much more likely rows are now, under each condition, than when drawn: ``(c, n)``.
 
     At most ``most``, then with mean 1 under every condition.
     """
@@ -124,7 +124,7 @@ def weights_of(old_log_probs: Tensor, drawn_log_probs: Tensor, most: float) -> T
 def advantages_of(
     rewards: Tensor, weights: Tensor, settings: PPOSettings, baseline: float | None
 ) -> Tensor:
-    """How much better than expected each reward is under its target, shape ``(c, n)``."""
+    """Compute how much better than expected each reward is under its target, ``(c, n)``."""
     mean = rewards.mean(1, keepdim=True)
     if settings.advantages == "ema":
         # The first update has no history: its own mean is the least surprising start. A target
@@ -147,7 +147,7 @@ def _normal_scores(rewards: Tensor, weights: Tensor) -> Tensor:
     scores = torch.special.ndtri(rank.clamp(_EXTREME, 1.0 - _EXTREME))
     scores = torch.zeros_like(rewards).scatter(1, order, scores)
     scores = scores - (scores * weights).mean(1, keepdim=True)
-    # All rewards equal: nothing to learn, whatever rounding left of 0.
+    # All rewards equal: nothing to learn, and no division by a rounding error.
     return scores / ((scores.square() * weights).mean(1, keepdim=True).sqrt() + 1e-4)
 
 
@@ -163,7 +163,7 @@ def clipped_loss(ratio: Tensor, advantages: Tensor, weights: Tensor, clip: float
 def scheduled_entropy_bonus(
     bonus: float, entropy_share: float, share_done: float, settings: PPOSettings
 ) -> float:
-    """The entropy bonus of the next update.
+    """Compute the entropy bonus of the next update.
 
     Args:
         bonus: Of the last one.
@@ -179,7 +179,7 @@ def scheduled_entropy_bonus(
 
 
 def next_baseline(baseline: float | None, mean_reward: float, settings: PPOSettings) -> float:
-    """The moving average after an update whose rewards average ``mean_reward``."""
+    """Compute the moving average after an update whose rewards average ``mean_reward``."""
     if baseline is None:
         return mean_reward
     return settings.ema_decay * baseline + (1.0 - settings.ema_decay) * mean_reward

@@ -1,4 +1,4 @@
-"""The two ways to set the controller and its learning, by name."""
+"""Names two settings of the controller and its learning."""
 
 from dataclasses import dataclass
 
@@ -42,7 +42,7 @@ PRESETS: dict[str, Preset] = {
 
 
 def preset(name: str) -> Preset:
-    """A preset by name.
+    """Look a preset up by name.
 
     Raises:
         ValueError: If there is none of that name.

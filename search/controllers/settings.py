@@ -1,4 +1,4 @@
-"""The shape of a controller and how it learns: checked without loading torch."""
+"""Settings of a controller and its learning, checked without loading torch."""
 
 import math
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ Advantages = Literal["ranks", "ema"]
 
 @dataclass(frozen=True, kw_only=True)
 class PPOSettings:
-    """How the controller learns."""
+    """Settings of the controller's learning."""
 
     n_samples: int = 20  # architectures an update: the paper's
     n_epochs: int = 4  # steps on the same samples; PPO's usual number
@@ -21,8 +21,8 @@ class PPOSettings:
     advantages: Advantages = "ranks"
     ema_decay: float = 0.95  # the paper's
     entropy: float = 1.0  # bonus for one nat in the average decision; the first where it is planned
-    # Share of the largest possible entropy at the start; the bonus is steered so that it falls
-    # evenly to 0 over the run. None: the bonus stays.
+    # Share of the largest possible entropy at the start; the bonus is scheduled so that
+    # the entropy falls evenly to 0 over the run. None: the bonus stays.
     entropy_plan: float | None = 0.95
     entropy_step: float = 0.1  # by which share the bonus is changed in an update
     n_replayed: int = 4  # updates whose networks are learned from: the present one and the last

@@ -1,8 +1,8 @@
-"""What a re-calibrated predictor is still wrong about, told by the networks measured.
+"""Corrects the predictor's remaining error, per choice, from networks measured during the run.
 
-A predictor learns from whole networks in its own form, mostly a factor for all. That cannot mend an
-error of one kind of op, and a search goes where the error pays. So what is left of the measured
-networks' errors is shared out over their choices::
+Re-calibration mostly multiplies all predictions by one factor. A common factor cannot correct an
+error of one op kind, and a search exploits such errors. So the remaining errors of the measured
+networks are attributed to their choices::
 
     log(measured / predicted) = sum_i w[a_i] + noise
 
@@ -16,14 +16,14 @@ import numpy as np
 
 from mnaslat.arrays import Floats, Ints, Tokens
 
-# Deviations, of the sum of a network's weights and of what is no choice's doing. Whole networks
-# repeat within one or two per cent: a smaller noise would share out what is chance.
+# Standard deviations of the sum of a network's weights, and of the noise. Whole networks
+# repeat within one or two per cent: a smaller noise would attribute chance to choices.
 _SPREADS = (0.0, 0.02, 0.04, 0.08, 0.16, 0.32)
 _NOISES = (0.01, 0.02, 0.04, 0.08)
 
 
 class ChoiceResidual:
-    """A factor for every network of a space, from networks measured.
+    """A correction factor for every network of a space, from networks measured.
 
     Args:
         n_choices: Of each decision, shape ``(decisions,)``.
@@ -55,5 +55,5 @@ class ChoiceResidual:
             self._weights[self._offsets + row] += share
 
     def factor(self, tokens: Tokens) -> Floats:
-        """Measured over predicted latency to be expected, shape ``(len(tokens),)``."""
+        """Compute the expected ratio of measured to predicted latency, shape ``(len(tokens),)``."""
         return np.asarray(np.exp(self._weights[self._offsets + tokens].sum(axis=1)))

@@ -15,7 +15,7 @@ _MAX_SWEEPS = 4
 
 
 def check_targets(range_ms: TargetRange, latencies: Latencies, space: SearchSpace) -> str:
-    """See that the space can reach a target or range; returns a note about it, mostly empty.
+    """Check that the space can reach a target or range; returns a note about it, mostly empty.
 
     Raises:
         SearchError: If no network is as fast as the (lower) target, by the predictor; says what
@@ -42,10 +42,10 @@ def check_targets(range_ms: TargetRange, latencies: Latencies, space: SearchSpac
 
 
 def reachable_ms(latencies: Latencies, space: SearchSpace) -> TargetRange:
-    """Latency of about the fastest and the slowest network.
+    """Find the latencies of about the fastest and the slowest network.
 
-    Coordinate descent from random networks: exact where every decision does the same to the latency
-    whatever the others are, and near it where they interact.
+    Coordinate descent from random networks: exact where decisions add to the latency independently,
+    and near it where they interact.
     """
     starts = space.sample(_N_STARTS, np.random.default_rng(0))
     fastest = min(_descend(row, latencies, space, 1.0) for row in starts)

@@ -1,4 +1,4 @@
-"""Tensors and plain values in a file that is whole at any moment and runs no code when read."""
+"""Saves and loads the searcher of a run."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _FORMAT = 2  # of a searcher's checkpoint
 
 @dataclass(frozen=True)
 class SearcherState:
-    """What a searcher was after some rounds."""
+    """The state of a searcher after some rounds."""
 
     n_rounds_done: int
     state: Mapping[str, Any]
@@ -32,7 +32,7 @@ class SearcherCheckpoint:
         save_checkpoint(self._path, state)
 
     def load(self) -> SearcherState | None:
-        """What was saved last, if anything.
+        """Load what was saved last, if anything.
 
         Raises:
             SearchError: If the file is damaged or of another version.
@@ -48,7 +48,7 @@ class SearcherCheckpoint:
             raise self._misfit(error) from error
 
     def restore(self, searcher: Searcher, saved: SearcherState, observations: Observations) -> None:
-        """Let a searcher be as it was; ``seen`` is what was seen then.
+        """Restore a searcher; ``observations`` are those of then.
 
         Raises:
             SearchError: If it is another searcher's state.

@@ -1,7 +1,7 @@
-"""What all accuracies of a run together say of each network, where a single one is noisy.
+"""Estimates each network's accuracy from all accuracies of a run, where they are noisy.
 
-The network with the highest of many noisy accuracies is mostly a lucky one. A model of all of them
-(``gaussian_process``) knows its relatives too, and tells luck from merit.
+The highest of many noisy accuracies is biased upward; a model over all of them
+(``gaussian_process``) corrects for it.
 """
 
 import numpy as np
@@ -10,12 +10,12 @@ import torch
 from mnaslat.arrays import Floats, Tokens
 from mnaslat.search.searchers.gaussian_process import GaussianProcess
 
-_N_LEAST = 20  # with fewer the model knows less than the accuracies themselves
+_N_LEAST = 20  # with fewer the model is worse than the accuracies themselves
 _N_KNOWN = 2000  # at most so many teach the model: its time grows with their cube
 
 
 def expected_accuracies(tokens: Tokens, accuracies: Floats, n_choices: Tokens) -> Floats:
-    """Each network's accuracy without the noise of a single training, as far as can be said.
+    """Estimate each network's accuracy without the noise of a single training.
 
     Args:
         tokens: Of different networks, the most interesting first: where there are too many, the
@@ -24,7 +24,7 @@ def expected_accuracies(tokens: Tokens, accuracies: Floats, n_choices: Tokens) -
         n_choices: Of each decision, shape ``(decisions,)``.
 
     Returns:
-        Shape ``(n,)``; the accuracies themselves where they are too few to judge.
+        Shape ``(n,)``; the accuracies themselves where they are too few for a model.
     """
     if len(tokens) < _N_LEAST:
         return accuracies

@@ -1,4 +1,4 @@
-"""How long a search has taken, and has left."""
+"""Reports how far a search is and how long it still takes."""
 
 import time
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from mnaslat.search.settings import SearchSettings
 
 @dataclass(frozen=True, kw_only=True)
 class SearchProgress:
-    """How far a run is."""
+    """Progress of a run."""
 
     n_samples_done: int
     n_samples: int
@@ -20,7 +20,7 @@ class SearchProgress:
 
 
 class RunProgress:
-    """Runs from when it is made.
+    """Estimates the time left of a run, from when it is made.
 
     Args:
         settings: Samples and time of the run.
@@ -33,14 +33,14 @@ class RunProgress:
 
     @property
     def is_over(self) -> bool:
-        """Whether the time of the settings has passed."""
+        """Whether the time limit of the settings has passed."""
         limit_s = self._settings.max_time_s
         return limit_s is not None and time.monotonic() - self._started_s >= limit_s
 
     def progress(
         self, n_done: int, best: Evaluation | None, measured: Sequence[Validation] = ()
     ) -> SearchProgress:
-        """How far a run is after so many samples."""
+        """Report the progress after so many samples."""
         settings, spent_s = self._settings, time.monotonic() - self._started_s
         left_s = (settings.n_samples - n_done) * spent_s / max(n_done - self._n_before, 1)
         if settings.max_time_s is not None:

@@ -26,7 +26,7 @@ Ended = Literal["samples", "time", "stopped", "failed"]
 
 @dataclass(frozen=True, kw_only=True)
 class Winner:
-    """The answer at one target: the most accurate network at or under it, else the fastest."""
+    """The winner at one target: the most accurate network at or under it, else the fastest."""
 
     target_ms: float
     candidate: EvaluatedCandidate
@@ -127,7 +127,6 @@ class SearchResult:
             "winner": self.winner.to_json(),
             "meets_target": self.meets_target,
             "winners": [winner.to_json() for winner in self.winners],
-            "load_module": 'mnaslat.search.load_winner("winner.pt")',
             "front": [candidate.to_json() for candidate in self.front],
             "validations": [
                 {**asdict(row), "tokens": tokens_text(row.tokens)} for row in self.validations
@@ -150,7 +149,7 @@ class SearchResult:
 
 
 def winner_name(target_ms: float, n_targets: int) -> str:
-    """What the files of a winner are called."""
+    """Return the name of a winner's files."""
     return "winner" if n_targets == 1 else f"winner-{target_ms:.4g}ms"
 
 

@@ -27,7 +27,7 @@ class SearchRun:
     """A run folder: ``run.json`` with the options, the predictor it was started with, results."""
 
     folder: Path
-    request: Mapping[str, Any]  # what the user asked for; the same request goes on with the run
+    request: Mapping[str, Any]  # the options of the user; the same request resumes the run
     settings: SearchSettings
     space_options: SpaceOptions
     trusted_space: str = ""  # a space in a Python file that may be run
@@ -86,7 +86,7 @@ class SearchRun:
             ) from None
 
     def store(self) -> SearchStore:
-        """What the run has found out so far, to be read only."""
+        """Open the run's store, to be read only."""
         path = self.folder / "search.sqlite"
         if not path.exists():
             raise SearchError(f"The run in {self.folder} has not begun: start it again.")

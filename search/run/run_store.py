@@ -110,7 +110,7 @@ class SearchStore:
             if known.get(key) != given.get(key):
                 raise SearchError(
                     f"The run in {self._path.parent} was started with another {key}: "
-                    f"{known.get(key)}, not {given.get(key)}. Go on with the same one, or use "
+                    f"{known.get(key)}, not {given.get(key)}. Use the same one, or use "
                     "another run folder."
                 )
 

@@ -1,15 +1,12 @@
-"""What every way of searching is asked: which networks next, given all that is known."""
+"""The interface of a searcher: proposes the next networks from all evaluations so far."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from mnaslat.architecture import Architecture
 from mnaslat.arrays import Floats, Tokens
 from mnaslat.errors import SearchError
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,15 +18,15 @@ class Observations:
     Attributes:
         n_choices: Of each decision, shape ``(decisions,)``.
         tokens: Shape ``(n, decisions)``.
-        accuracy: Shape ``(n,)``; nan where the child failed: learn nothing from it.
+        accuracy: Shape ``(n,)``; nan where the evaluation failed: learn nothing from it.
         latency_ms: Shape ``(n,)``.
         target_ms: Each episode's own target, shape ``(n,)``.
-        reward: Shape ``(n,)``; nan where the child failed.
+        reward: Shape ``(n,)``; nan where the evaluation failed.
         target_range_ms: The lowest and the highest target; equal where there is one.
         latency_of: Rows of tokens -> their latencies, shape ``(n,)``; free where compiled.
         reward_of: (accuracy, latency_ms, target_ms) -> rewards, shapes ``(n,)``.
         next_target_ms: n -> targets of the next n episodes: those that ``propose`` proposes for.
-        networks_of: Rows of tokens -> their networks: equal ones are one to the accuracy source.
+        networks_of: Rows of tokens -> their networks: equal ones are evaluated once.
         n_total: Evaluations that the run is to have in the end.
     """
 
@@ -51,30 +48,30 @@ class Observations:
 
 
 class Searcher(Protocol):
-    """Proposes networks and learns from what they were worth.
+    """Proposes networks and learns from their rewards.
 
-    With its state restored and the same ``Observations`` it goes on as if it had never stopped.
+    With its state restored and the same ``Observations`` it continues as if never interrupted.
     """
 
     def propose(self, observations: Observations, n: int, /) -> Tokens:
-        """Rows to evaluate next, shape ``(1 <= m <= n, decisions)``.
+        """Propose rows to evaluate next, shape ``(1 <= m <= n, decisions)``.
 
-        A network that was proposed before costs an evaluation too, though it is not asked for
+        A network that was proposed before counts as an evaluation too, though it is not evaluated
         again.
         """
 
     def learn(self, observations: Observations, first: int, /) -> Mapping[str, float]:
-        """Take in what the rows from ``first`` on were worth: all of the last proposal.
+        """Learn from the rows from ``first`` on: all of the last proposal.
 
         Returns:
             Figures for the run's log.
         """
 
     def state(self) -> dict[str, Any]:
-        """Tensors and plain values for the checkpoint, between two rounds."""
+        """Return tensors and plain values for the checkpoint, between two rounds."""
 
     def restore(self, state: Mapping[str, Any], observations: Observations, /) -> None:
-        """Be as it was when ``state`` was taken; ``seen`` is what was seen then.
+        """Restore ``state``; ``observations`` are those of then.
 
         Raises:
             SearchError: If it cannot.
@@ -83,7 +80,7 @@ class Searcher(Protocol):
 
 
 def checked_proposal(proposed: Tokens, n: int) -> Tokens:
-    """What a searcher proposed when it was asked for at most ``n`` rows.
+    """Check a proposal of at most ``n`` rows.
 
     Raises:
         SearchError: If it is not between one row and so many.

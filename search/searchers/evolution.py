@@ -1,4 +1,4 @@
-"""Searchers to hold ours against: random search and regularised evolution."""
+"""Proposes networks by regularised evolution; a baseline searcher."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,17 +10,17 @@ from mnaslat.search.searchers.base import Observations
 
 
 class EvolutionSearcher:
-    """Regularised evolution: of the youngest networks, some meet, and the best has a child.
+    """Mutates the best of a random sample of the youngest networks.
 
-    The child differs from its parent in one decision and takes the place of the oldest. In a range
-    of targets, those that meet are compared by what they are worth at the child's target.
+    The mutated network differs in one decision and replaces the oldest. In a range of targets,
+    the sample is compared by the rewards at the new network's target.
 
     Source: Real et al., AAAI 2019 (arXiv:1802.01548), without crossover, as there.
 
     Args:
         seed: Of all draws.
-        population: Networks alive at a time; the first ones are random.
-        sample: How many of them meet.
+        population: Size of the population; the first ones are random.
+        sample: Size of the random sample.
     """
 
     def __init__(self, *, seed: int, population: int = 100, sample: int = 25) -> None:
@@ -29,9 +29,11 @@ class EvolutionSearcher:
         self._seed, self._population, self._sample = seed, population, sample
 
     def propose(self, observations: Observations, n: int, /) -> Tokens:
-        """One child at a time; before there is a population, random rows."""
+        """Propose one network at a time; before there is a population, random rows."""
         rng = np.random.default_rng([self._seed, len(observations)])
-        born = np.flatnonzero(np.isfinite(observations.reward))  # children that failed never lived
+        born = np.flatnonzero(
+            np.isfinite(observations.reward)
+        )  # failed candidates do not enter the population
         if len(born) < self._population:
             return random_rows(observations, min(n, self._population - len(born)), rng)
         alive = born[-self._population :]
@@ -47,15 +49,15 @@ class EvolutionSearcher:
         return np.asarray(offspring[None])
 
     def learn(self, observations: Observations, first: int, /) -> Mapping[str, float]:
-        """Nothing: the population is read from what was seen."""
+        """Do nothing: the population is read from the observations."""
         return {}
 
     def state(self) -> dict[str, Any]:
-        """Nothing: all is in the evaluations."""
+        """Return nothing: all is in the observations."""
         return {}
 
     def restore(self, state: Mapping[str, Any], observations: Observations, /) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
 
 def random_rows(observations: Observations, n: int, rng: np.random.Generator) -> Tokens:

@@ -1,14 +1,14 @@
-"""A model of accuracies: a Gaussian process over rows of choices.
+"""Models accuracies by a Gaussian process over rows of choices.
 
-It knows nothing of latency or reward. With ``z = -log(1 - accuracy) = mean + f + noise``, f has the
+Latency and reward are no part of it. With ``z = -log(1 - accuracy) = mean + f + noise``, f has the
 covariance::
 
     s2 * (exp(-d(a, b)) + slope * sum_i w[a_i] [a_i = b_i])
     d(a, b) = sum_i [a_i != b_i] (w[a_i] + w[b_i]) / 2
 
 a and b being networks and ``a_i`` the i-th choice of a: each choice of every decision has a weight,
-choices that matter little being near all others. The first term lets networks that are alike err
-alike whatever their choices do to each other, the second carries what each choice does by itself.
+choices that matter little being near all others. The first term models interactions: similar
+networks have similar accuracies. The second carries what each choice does by itself.
 
 ``mean`` and ``s2`` are profiled out; weights, slope and noise have log-normal priors and maximise
 the likelihood (Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, chapter 5).
@@ -30,7 +30,7 @@ _JITTER = 1e-6  # keeps the covariance of drawn rows positive in spite of roundi
 
 
 class GaussianProcess:
-    """Guesses accuracies, and says how sure it is.
+    """Predicts accuracies and their uncertainty.
 
     Args:
         n_choices: Of each decision, shape ``(decisions,)``.
@@ -69,26 +69,26 @@ class GaussianProcess:
 
     @torch.no_grad()
     def condition(self, tokens: Tensor, accuracies: Tensor) -> None:
-        """Let all guesses follow from these rows."""
+        """Condition all predictions on these rows."""
         self._x = self._one_hot(tokens)
         solved = self._solved(self._raw, self._x, _warped(accuracies))
         self._factor, self._mean, self._alpha, self._s2 = solved
 
     @torch.no_grad()
     def predict(self, tokens: Tensor) -> Tensor:
-        """The most likely accuracies, shape ``(n,)``."""
+        """Predict the most likely accuracies, shape ``(n,)``."""
         cross = self._kernel(self._raw, self._one_hot(tokens), self._x)
         return 1.0 - torch.exp(-self._mean - cross @ self._alpha)
 
     @torch.no_grad()
     def draw(self, tokens: Tensor, n: int, generator: torch.Generator, spread: float) -> Tensor:
-        """What the accuracies may be, without the noise of a single one.
+        """Draw from the posterior of the accuracies, without the noise of a single training.
 
         Args:
             tokens: Shape ``(rows, decisions)``.
             n: Joint draws.
             generator: Draws them.
-            spread: Deviations count as so many times what they are believed to be.
+            spread: Factor on the standard deviations.
 
         Returns:
             Shape ``(n, rows)``.
@@ -103,11 +103,11 @@ class GaussianProcess:
         return 1.0 - torch.exp(-z)
 
     def state(self) -> dict[str, Any]:
-        """What was learned but for ``condition``."""
+        """Return what was learned but for ``condition``."""
         return {"raw": self._raw, "n_next_fit": self._n_next_fit}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take over what ``state`` gave.
+        """Restore what ``state`` returned.
 
         Raises:
             ValueError: If it is of another space.
@@ -136,7 +136,7 @@ class GaussianProcess:
         solved = torch.cholesky_solve(torch.stack((z, torch.ones_like(z)), 1), factor)
         mean = solved[:, 0].sum() / solved[:, 1].sum()
         alpha = solved[:, 0] - mean * solved[:, 1]
-        # Equal accuracies have no variance, which the likelihood would love too much.
+        # The likelihood would diverge with the zero variance of equal accuracies.
         return factor, mean, alpha, ((z - mean) @ alpha / len(z)).clamp(min=1e-12)
 
 

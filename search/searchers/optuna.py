@@ -1,4 +1,4 @@
-"""Optuna's samplers as searchers, to hold ours against; an extra: ``mnaslat[optuna]``."""
+"""Optuna samplers as baselines (install ``mnaslat[optuna]``)."""
 
 import math
 import warnings
@@ -13,7 +13,7 @@ from mnaslat.search.searchers.base import Observations
 
 
 class OptunaSearcher:
-    """One of Optuna's samplers, asked for one network at a time.
+    """Asks one of Optuna's samplers for one network at a time.
 
     ``tpe`` (multivariate) maximises the reward; ``nsga2`` looks for the whole front of accuracy and
     latency. Both see the decisions as unordered choices. Resumed by asking the sampler again for
@@ -39,11 +39,11 @@ class OptunaSearcher:
         self._two_goals = sampler == "nsga2"
         self._study = self._new_study(seed)
         self._trial: Any = None
-        # What was told, as it was then: rewards change when the predictor is re-calibrated.
+        # As reported then: rewards change when the predictor is re-calibrated.
         self._reported: list[list[float] | None] = []
 
     def propose(self, observations: Observations, n: int, /) -> Tokens:
-        """One row."""
+        """Propose one row."""
         distributions = {
             f"d{position:03d}": self._optuna.distributions.CategoricalDistribution(
                 tuple(range(n_choices))
@@ -55,7 +55,7 @@ class OptunaSearcher:
         return np.array([[self._trial.params[name] for name in distributions]], dtype=np.int64)
 
     def learn(self, observations: Observations, first: int, /) -> Mapping[str, float]:
-        """Tell the sampler; a child that failed is a failed trial."""
+        """Report to the sampler; a failed evaluation is a failed trial."""
         if math.isnan(observations.reward[first]):
             self._tell(None)
         elif self._two_goals:
@@ -65,11 +65,11 @@ class OptunaSearcher:
         return {}
 
     def state(self) -> dict[str, Any]:
-        """What the sampler was told."""
+        """Return what was reported to the sampler."""
         return {"told": list(self._reported)}
 
     def restore(self, state: Mapping[str, Any], observations: Observations, /) -> None:
-        """Ask and tell all again.
+        """Ask and report all again.
 
         Raises:
             SearchError: If the sampler answers otherwise than then.
@@ -78,7 +78,7 @@ class OptunaSearcher:
             if not np.array_equal(self.propose(observations, 1)[0], observations.tokens[index]):
                 raise SearchError(
                     f"Optuna {self._optuna.__version__} proposes other networks than it did when "
-                    "the run was started. Go on with the version of then, or start another run."
+                    "the run was started. Resume with the version of then, or start another run."
                 )
             self._tell(values)
 

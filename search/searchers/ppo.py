@@ -1,4 +1,4 @@
-"""The PPO controller as a searcher: every update learns from real evaluations alone."""
+"""Searches with the PPO controller: every update learns from real evaluations alone."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -27,7 +27,7 @@ def new_controller(chosen: Preset, n_choices: Tokens, *, seed: int, in_range: bo
 
 @dataclass(frozen=True)
 class _Drawn:
-    """What one update has drawn: rows ``first`` .. of what was seen."""
+    """The rows that one update has drawn: from ``first`` on among the observations."""
 
     first: int
     log_probs: Tensor  # (n,), when they were drawn
@@ -57,20 +57,20 @@ class PPOSearcher:
         self._log_probs: Tensor | None = None
 
     def propose(self, observations: Observations, n: int, /) -> Tokens:
-        """``n`` rows, as far as they can be found none that was seen before."""
+        """Draw up to ``n`` networks; new ones where enough can be found."""
         self._condition = self._conditions(observations, observations.next_target_ms(n))
         tokens = self._draw(n, observations)
         self._log_probs = ppo.drawn_log_probs(self._controller, tokens, self._condition)
         return np.asarray(tokens.numpy())
 
     def learn(self, observations: Observations, first: int, /) -> Mapping[str, float]:
-        """One update on what was evaluated now and in the last updates."""
+        """Update on the last proposal and those of a few updates before."""
         assert self._log_probs is not None
         before = [each for each in self._replayed if each.first < first]
         drawn = [*before, _Drawn(first, self._log_probs)]
         self._replayed = drawn[-self._settings.n_replayed :]
         begin = self._replayed[0].first
-        there = np.isfinite(observations.reward[begin:])  # children that failed teach nothing
+        there = np.isfinite(observations.reward[begin:])  # failed evaluations teach nothing
         if not there.any():
             return {}
         rollout = ppo.Rollout(
@@ -98,7 +98,7 @@ class PPOSearcher:
         return {**asdict(log), "entropy_bonus": self._entropy_bonus}
 
     def state(self) -> dict[str, Any]:
-        """Weights, the optimiser's state and the generator's, and what is learned from again."""
+        """Return the weights, the optimiser's and the generator's state, and the rows replayed."""
         return {
             "controller": self._controller.state_dict(),
             "optimizer": self._optimizer.state_dict(),
@@ -110,7 +110,7 @@ class PPOSearcher:
         }
 
     def restore(self, state: Mapping[str, Any], observations: Observations, /) -> None:
-        """Be as it was between two rounds."""
+        """Restore the state saved between two rounds."""
         self._controller.load_state_dict(state["controller"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._generator.set_state(state["generator"])
@@ -120,14 +120,14 @@ class PPOSearcher:
         ]
 
     def _conditions(self, observations: Observations, target_ms: Floats) -> Tensor | None:
-        """Where targets lie in their range, in logarithms, shape ``(n,)``; None: there is one."""
+        """Place targets in their range, in logarithms, shape ``(n,)``; None: there is one."""
         if not self._in_range:
             return None
         low, high = np.log(observations.target_range_ms)
         return torch.from_numpy((np.log(target_ms) - low) / (high - low)).float()
 
     def _draw(self, n: int, observations: Observations) -> Tensor:
-        """``n`` rows, each under its own condition; one that was seen is drawn again."""
+        """Draw ``n`` rows, each under its own condition; known ones are drawn again."""
         known = set(token_keys(observations.tokens))
         tokens = self._controller.sample(n, self._generator, self._condition)
         for _ in range(self._settings.n_draws - 1):
@@ -143,7 +143,7 @@ class PPOSearcher:
         return tokens
 
     def _rewards(self, observations: Observations, begin: int, first: int) -> Floats:
-        """Of the rows from ``begin`` under every target of the rows from ``first``: ``(c, n)``."""
+        """Compute rewards, ``(c, n)``, of rows from ``begin`` under the targets from ``first``."""
         if not self._in_range:
             return observations.reward[None, begin:]
         target_ms, n = observations.target_ms[first:], len(observations) - begin
@@ -155,7 +155,7 @@ class PPOSearcher:
         return rewards.reshape(len(target_ms), n)
 
     def _moving_average(self, observations: Observations, first: int) -> float | None:
-        """Of the rewards of the updates before, as they are scored now."""
+        """Average the rewards of the updates before, as they are scored now."""
         baseline: float | None = None
         if self._settings.advantages != "ema":
             return baseline

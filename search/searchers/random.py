@@ -17,16 +17,16 @@ class RandomSearcher:
         self._seed = seed
 
     def propose(self, observations: Observations, n: int, /) -> Tokens:
-        """``n`` rows."""
+        """Draw ``n`` rows."""
         return random_rows(observations, n, np.random.default_rng([self._seed, len(observations)]))
 
     def learn(self, observations: Observations, first: int, /) -> Mapping[str, float]:
-        """Nothing."""
+        """Do nothing."""
         return {}
 
     def state(self) -> dict[str, Any]:
-        """Nothing: what is drawn depends on the seed and the number of evaluations."""
+        """Return nothing: the draws depend on the seed and the number of evaluations."""
         return {}
 
     def restore(self, state: Mapping[str, Any], observations: Observations, /) -> None:
-        """Nothing to do."""
+        """Do nothing."""

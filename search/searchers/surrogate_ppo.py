@@ -1,12 +1,12 @@
-"""The default search for one target: PPO on a model's guesses between real evaluations.
+"""Searches for one target with PPO trained on a surrogate's predictions; the default.
 
-A guess is free, an evaluation is what costs. So the controller learns from what a model of the
-accuracies seen so far (``gaussian_process``) says of thousands of networks, and the most promising
-of them are evaluated, doubt counting as promise.
+A prediction is free, an evaluation costs. So the controller learns from the predictions of a model
+of the accuracies so far (``gaussian_process``) for thousands of networks, and the most promising of
+them are evaluated; uncertain networks are preferred (by Thompson sampling).
 
-The search is a row of *legs*. A leg starts from random networks and a new controller, whose entropy
-falls to nothing as planned; then the next leg begins. The model knows the evaluations of all legs,
-so that a leg goes elsewhere where nothing more is to be gained. Late legs are longer.
+The search restarts several times: from random networks and a new controller, whose entropy falls to
+0 on a schedule. The model knows the evaluations of all restarts, so that a restart leaves regions
+where nothing more can be gained. Late restarts are longer.
 """
 
 from collections.abc import Mapping
@@ -30,9 +30,9 @@ from mnaslat.search.tokens import TokenKey, token_keys
 
 @dataclass(frozen=True, kw_only=True)
 class SurrogatePPOSettings:
-    """How the model helps. Where the figures come from: docs/decisions.md."""
+    """Settings of the search with a surrogate; docs/decisions.md has their reasons."""
 
-    n_restart: int = 100  # networks evaluated in a leg, its start included
+    n_restart: int = 100  # networks evaluated in a restart, its start included
     n_start: int = 20  # random networks that it begins with
     n_tries: int = 20  # each is the first of so many that keeps to the target, else the fastest
     n_batch: int = 5  # networks evaluated between two trainings of the controller
@@ -43,8 +43,8 @@ class SurrogatePPOSettings:
     # sure, and the search would stay with the first good region.
     spread: float = 5.0
     n_known: int = 1500  # evaluations that the model knows: the best in reward
-    # A leg that begins after more evaluations is longer by as much, start and batches too: there is
-    # ever less to be gained, and training model and controller costs the same for every batch.
+    # A restart after more evaluations is longer by as much, start and batches too: less and less is
+    # to be gained, and training model and controller costs the same for every batch.
     n_growing: int = 2000
 
     def __post_init__(self) -> None:
@@ -53,13 +53,13 @@ class SurrogatePPOSettings:
                 raise ValueError(f"{name} must be positive, got {value}.")
         if not self.n_start < self.n_restart:
             raise ValueError(
-                f"A leg of {self.n_restart} cannot start with {self.n_start} networks."
+                f"A restart of {self.n_restart} cannot begin with {self.n_start} networks."
             )
 
 
 @dataclass(frozen=True)
 class _Restart:
-    """The numbers of evaluations of a leg: in all, at random to begin with, and in a batch."""
+    """The numbers of evaluations of a restart: in all, at random to begin with, in a batch."""
 
     n: int
     n_start: int
@@ -74,12 +74,12 @@ class _Restart:
 
 
 class SurrogatePPOSearcher:
-    """Proposes what a controller that learned from guesses draws, never a network twice.
+    """Proposes networks of a controller trained on a surrogate's predictions, without repeats.
 
     Args:
         n_choices: Of each decision.
         seed: Of all draws.
-        settings: How the model helps.
+        settings: Of the surrogate and the restarts.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class SurrogatePPOSearcher:
         self._begin_restart(0)
 
     def propose(self, observations: Observations, n: int, /) -> Tokens:
-        """The next rows of the leg; known ones only where the space has no others left."""
+        """Propose the next rows of the restart; known ones only if the space has no others left."""
         if len(observations) - self._restart_first >= self._restart.n:
             self._begin_restart(len(observations))
         n_done = len(observations) - self._restart_first
@@ -112,11 +112,11 @@ class SurrogatePPOSearcher:
         return self._starts(observations, min(max(self._restart.n_start - n_done, 1), n))
 
     def learn(self, observations: Observations, first: int, /) -> Mapping[str, float]:
-        """Nothing: model and controller learn when they are asked next, from all that was seen."""
+        """Do nothing: model and controller learn in `propose`, from all observations."""
         return {**self._log, "leg_first": float(self._restart_first)}
 
     def state(self) -> dict[str, Any]:
-        """The controller as it is in its leg, and the model's weights."""
+        """Return the controller's state and the model's weights."""
         return {
             "leg_first": self._restart_first,
             "entropy_bonus": self._entropy_bonus,
@@ -127,7 +127,7 @@ class SurrogatePPOSearcher:
         }
 
     def restore(self, state: Mapping[str, Any], observations: Observations, /) -> None:
-        """Be as it was between two rounds."""
+        """Restore the state saved between two rounds."""
         self._begin_restart(int(state["leg_first"]))
         self._entropy_bonus = float(state["entropy_bonus"])
         self._controller.load_state_dict(state["controller"])
@@ -137,7 +137,7 @@ class SurrogatePPOSearcher:
 
     def _begin_restart(self, first: int) -> None:
         self._restart_first = first
-        self._log: dict[str, float] = {}  # of the leg's last update
+        self._log: dict[str, float] = {}  # of the restart's last update
         self._restart = _Restart.beginning_at(first, self._settings)
         # In double precision, as the model: their draws and ranks agree on every machine.
         self._controller = TableController(self._n_choices).double()
@@ -145,7 +145,7 @@ class SurrogatePPOSearcher:
         self._entropy_bonus = self._ppo.entropy
 
     def _starts(self, observations: Observations, n: int) -> Tokens:
-        """Random networks that keep to the target, as far as there are any that were not seen."""
+        """Draw random networks that keep to the target, new ones where there are any."""
         self._look_at(observations)
         n_tries = self._settings.n_tries
         for _ in range(20):  # of a small space most may be known
@@ -161,7 +161,7 @@ class SurrogatePPOSearcher:
         return rows
 
     def _keeps_to_target(self, observations: Observations, latency_ms: Floats) -> NDArray[np.bool_]:
-        """Everything does where being faster is always worth something (the soft reward)."""
+        """Check latencies; all are good where being faster is always rewarded (the soft reward)."""
         target_ms = observations.next_target_ms(1)
         at, below = (
             observations.reward_of(np.ones(1), share * target_ms, target_ms)[0]
@@ -206,7 +206,7 @@ class SurrogatePPOSearcher:
         )
 
     def _chosen(self, observations: Observations, rows: Tokens, rewards: list[Floats]) -> Tokens:
-        """The best row by each of the rewards, none being a network that is known."""
+        """Choose the best row by each of the rewards, none being a known network."""
         chosen: dict[Architecture, int] = {}
         for each in rewards:
             for index in np.argsort(-each, kind="stable"):
@@ -217,7 +217,7 @@ class SurrogatePPOSearcher:
         return np.asarray(rows[list(chosen.values())])
 
     def _imagined_update(self, observations: Observations, share_done: float) -> Tensor:
-        """One update on guesses; returns the rows that were drawn."""
+        """Update once on predictions; returns the rows that were drawn."""
         tokens = self._controller.sample(self._ppo.n_samples, self._generator)
         guesses = self._model.predict(tokens)
         rewards = self._rewards(observations, guesses, observations.latency_of(tokens.numpy()))
@@ -248,7 +248,7 @@ class SurrogatePPOSearcher:
         return observations.reward_of(accuracies.numpy(), latency_ms, target_ms)
 
     def _look_at(self, observations: Observations) -> None:
-        """Note what has come since the last time; other tokens can stand for a network seen."""
+        """Add the new observations to the known networks; other tokens can stand for them."""
         new = observations.tokens[self._n_looked_at :]
         self._rows.update(token_keys(new))
         self._networks.update(observations.networks_of(new))

@@ -176,7 +176,7 @@ def test_a_space_may_have_fewer_networks_than_are_asked_for() -> None:
 def test_wrong_settings_are_refused() -> None:
     with pytest.raises(ValueError, match="n_batch must be positive"):
         SurrogatePPOSettings(n_batch=0)
-    with pytest.raises(ValueError, match="cannot start with"):
+    with pytest.raises(ValueError, match="cannot begin with"):
         SurrogatePPOSettings(n_restart=20)
 
 

@@ -1,5 +1,6 @@
 """Whatever ends a search, it goes on from its folder to the end of an undisturbed one."""
 
+import math
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -10,6 +11,7 @@ import pytest
 
 from mnaslat.errors import SearchError
 from mnaslat.search.reward import RewardSettings
+from mnaslat.search.run import accuracy_cache
 from mnaslat.search.run import run_store as store_module
 from mnaslat.search.run import search as run_module
 from mnaslat.search.run.result import SearchResult
@@ -126,7 +128,12 @@ def test_killed_at_every_single_access(
     assert at > 50
 
 
-def test_no_answer_is_asked_for_twice(tmp_path: Path, deadly: DeadlyStore) -> None:
+def test_no_answer_is_asked_for_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deadly: DeadlyStore
+) -> None:
+    # Nothing is written by time, so that the kill comes at the same place on a busy computer.
+    monkeypatch.setattr(accuracy_cache, "_AT_RISK_S", math.inf)
+    monkeypatch.setattr(run_module, "_CHECKPOINT_S", math.inf)
     deadly.arm(70)
     accuracy, validator = ToyAccuracy(), ToyValidator()
     problem = toy_problem(accuracy, validator)
