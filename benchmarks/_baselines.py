@@ -7,15 +7,13 @@ from collections.abc import Callable, Sequence
 from statistics import fmean
 
 import numpy as np
+from _arrays import Floats
 from _phones import KINDS, Column, Groups, Phones, by_phone, groups_of
 from _results import Result
 
-from mnaslat.arrays import Floats
-from mnaslat.data.measurement import Configuration
+from mnaslat.data import Configuration
 from mnaslat.graph import Graph
-from mnaslat.predictors import CostModel, prediction_errors
-from mnaslat.predictors.cost_model.op_terms import runtime_of
-from mnaslat.predictors.cost_model.term_matrix import TermMatrixBuilder
+from mnaslat.predictors import CostModel, prediction_errors, term_matrix
 
 _RIDGE = 1e-3  # of costs that the measurements leave open
 _LEAST_MS = 1e-3  # a sum of amounts that were in no network measured is 0
@@ -117,8 +115,4 @@ def _by_kind(graphs: Sequence[Graph]) -> Floats:
 
 
 def _terms(graphs: Sequence[Graph], configuration: Configuration) -> Floats:
-    return (
-        TermMatrixBuilder(runtime_of(configuration), configuration.precision)
-        .compose(graphs)
-        .term_matrix
-    )
+    return term_matrix(graphs, configuration)

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _arrays import Floats, Tokens
 from _judges import TASKS, Judge, all_tokens
 from numpy.typing import NDArray
 
-from mnaslat.arrays import Floats, Tokens
-from mnaslat.search.pareto import pareto_front
+from mnaslat.search import pareto_front
 
 _FILE = Path(__file__).resolve().parents[1] / "bench-workspace" / "judges.json"
 _VERSION = 2  # of the search below: another one may find more

@@ -6,11 +6,8 @@ import numpy as np
 from _results import Result
 
 import mnaslat
-from mnaslat.data.latency_table import LatencyTable, Row
-from mnaslat.data.measurement import Configuration
-from mnaslat.predictors import CalibratedPredictor, CostModel, TablePredictor
-from mnaslat.predictors.calibration.correction import Correction
-from mnaslat.predictors.compiled.space_layers import space_layers
+from mnaslat.data import Configuration, LatencyTable, Row
+from mnaslat.predictors import CalibratedPredictor, Correction, CostModel, TablePredictor
 from mnaslat.space import SearchSpace
 
 # No sum: a likeness to every network that it was fitted to is computed for every prediction.
@@ -27,10 +24,9 @@ def compiling() -> list[Result]:
     """Every latency is made up: neither speed nor agreement depends on it."""
     space = mnaslat.load_space("mnasnet")
     rng = np.random.default_rng(0)
-    layers = space_layers(space, "fp32").graphs
     table = LatencyTable(
         Configuration(device="host", fingerprint="made-up CPU"),
-        {layer.signature: Row(float(rng.uniform(0.1, 5.0))) for layer in layers},
+        {each: Row(float(rng.uniform(0.1, 5.0))) for each in space.layer_frequencies("fp32")},
     )
     results = []
     for name, correction in (

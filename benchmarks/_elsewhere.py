@@ -11,8 +11,8 @@ from _results import Result
 from numpy.typing import NDArray
 
 import mnaslat
-from mnaslat.architecture import Architecture
-from mnaslat.data.measurement import Configuration
+from mnaslat import Architecture
+from mnaslat.data import Configuration
 from mnaslat.graph import Graph
 from mnaslat.predictors import CostModel, prediction_errors
 

@@ -10,7 +10,7 @@ from statistics import median
 
 import numpy as np
 
-from mnaslat.data.measurement import Configuration
+from mnaslat.data import Configuration
 from mnaslat.graph import Graph
 from mnaslat.predictors import CostModel
 

@@ -20,15 +20,19 @@ from importlib import metadata
 from pathlib import Path
 
 import numpy as np
+from _arrays import Floats, Tokens
 from _phones import DATA
 from numpy.typing import NDArray
 
-from mnaslat.architecture import Architecture
-from mnaslat.arrays import Floats, Tokens
-from mnaslat.search.accuracy.pairwise_ridge import PairRidge
-from mnaslat.search.accuracy.source import Candidate, CandidateResult
-from mnaslat.search.problem import SearchProblem
-from mnaslat.search.reward import RewardSettings, mnasnet_reward
+from mnaslat import Architecture
+from mnaslat.search import (
+    Candidate,
+    CandidateResult,
+    PairRidge,
+    RewardSettings,
+    SearchProblem,
+    mnasnet_reward,
+)
 from mnaslat.space import SearchSpace, load_space
 
 Answers = Callable[[Tokens], Floats]

@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _arrays import Floats
 from _phones import DATA, Column, families_of, read_columns
 
 import mnaslat
-from mnaslat.arrays import Floats
 from mnaslat.graph import Graph
-from mnaslat.predictors import CostModel, evaluate, save_predictor
-from mnaslat.predictors.pretrained.library import measured_networks
+from mnaslat.predictors import CostModel, evaluate, measured_networks, save_predictor
 
 OUTPUT = Path(__file__).resolve().parent.parent / "predictors" / "pretrained"
 SEED = 0  # of the random folds

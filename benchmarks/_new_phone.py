@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from statistics import fmean
 
 import numpy as np
+from _arrays import Floats
 from _phones import Column, Phones, by_phone, groups_of
 from _results import Result
 from numpy.typing import NDArray
 
-from mnaslat.arrays import Floats
 from mnaslat.graph import Graph
 from mnaslat.predictors import CostModel, prediction_errors
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from _arrays import Floats
 from numpy.typing import NDArray
 
-from mnaslat.arrays import Floats
-from mnaslat.data.measurement import Configuration
+from mnaslat.data import Configuration
 from mnaslat.graph import Graph, Precision
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

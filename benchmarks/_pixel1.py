@@ -9,16 +9,15 @@ from pathlib import Path
 from statistics import fmean
 
 import numpy as np
+from _arrays import Floats
 from _results import Result
 from numpy.typing import NDArray
 
 import mnaslat
-from mnaslat.architecture import Architecture
-from mnaslat.arrays import Floats
-from mnaslat.data.measurement import Configuration
+from mnaslat import Architecture
+from mnaslat.data import Configuration
 from mnaslat.graph import Graph
-from mnaslat.predictors import CostModel
-from mnaslat.predictors.pretrained.library import pretrained_priors
+from mnaslat.predictors import CostModel, pretrained_priors
 
 # Of the whole networks; priors that have not seen them were fitted without these.
 FAMILIES = ("mobilenetv2", "mnasnet")

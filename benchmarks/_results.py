@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
-from mnaslat.profiling.host.device import cpu_name
+from mnaslat.profiling import cpu_name
 
 _FOLDER = Path(__file__).resolve().parent / "results"
 _VERSIONS = ("mnaslat", "ai-edge-litert", "numpy", "torch", "scikit-learn", "xgboost")

@@ -10,17 +10,19 @@ import torch
 from _results import Result
 
 import mnaslat
-from mnaslat.predictors import load_predictor
-from mnaslat.predictors.pretrained.library import pretrained_path
-from mnaslat.search.accuracy.source import Candidate, CandidateResult
-from mnaslat.search.accuracy.table import TableAccuracy
-from mnaslat.search.problem import SearchProblem
-from mnaslat.search.reward import RewardSettings
-from mnaslat.search.run.result import SearchResult
-from mnaslat.search.run.run_store import SearchStore
-from mnaslat.search.run.search import Search
-from mnaslat.search.settings import SearchSettings
-from mnaslat.search.tokens import tokens_text
+from mnaslat.predictors import load_predictor, pretrained_path
+from mnaslat.search import (
+    Candidate,
+    CandidateResult,
+    RewardSettings,
+    Search,
+    SearchProblem,
+    SearchResult,
+    SearchSettings,
+    SearchStore,
+    TableAccuracy,
+    tokens_text,
+)
 
 _PHONE = "pixel4-cpu1-fp32"  # of the predictor, which is compiled for the space
 _TARGET_MS = 50.0

@@ -14,19 +14,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from _arrays import Tokens
 from _best_known import best_known
 from _judges import Judge, load_judge
 from numpy.typing import NDArray
 
-import mnaslat.architecture
+import mnaslat
 import mnaslat.search
 import mnaslat.space
-from mnaslat.arrays import Tokens
-from mnaslat.search.run.run_store import SearchStore
-from mnaslat.search.run.search import Search
-from mnaslat.search.searchers.base import Searcher
-from mnaslat.search.searchers.evolution import EvolutionSearcher
-from mnaslat.search.settings import SearchSettings
+from mnaslat.search import EvolutionSearcher, Search, Searcher, SearchSettings, SearchStore
 
 _KEPT = Path(__file__).resolve().parents[1] / "bench-workspace" / "search"
 
@@ -139,9 +135,10 @@ def _file(trial: Trial) -> Path:
 @functools.cache
 def code_digest() -> str:
     """Changes with what the code of searches does, not with what it says about itself."""
-    search = Path(mnaslat.search.__file__).parent
-    spine = [Path(str(module.__file__)) for module in (mnaslat.architecture, mnaslat.space)]
-    texts = [doing(file.read_text("utf-8")) for file in [*sorted(search.glob("*.py")), *spine]]
+    search, space = (Path(str(each.__file__)).parent for each in (mnaslat.search, mnaslat.space))
+    files = [*sorted(search.rglob("*.py")), *sorted(space.glob("*.py"))]
+    files.append(space.parent / "architecture.py")
+    texts = [doing(file.read_text("utf-8")) for file in files]
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()
 
 

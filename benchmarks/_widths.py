@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 import mnaslat
-from mnaslat.architecture import Architecture
+from mnaslat import Architecture
 
 _WIDTHS = np.arange(0.1, 1.5, 0.01).round(2)
 _N_NEIGHBOURS = 2  # more filters can be faster: the steps beside the one found are measured too

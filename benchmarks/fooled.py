@@ -24,24 +24,17 @@ from typing import Literal
 
 import numpy as np
 import torch
+from _arrays import Floats
 from _judges import data_folder, load_judge
 from _results import Result, write_results
 from _trials import code_digest
 
-from mnaslat.architecture import Architecture
-from mnaslat.arrays import Floats
-from mnaslat.data.latency_table import LatencyTable
-from mnaslat.data.workspace import Workspace
+from mnaslat import Architecture, calibration_networks, measure_networks, profile_space
+from mnaslat.data import LatencyTable, Workspace
 from mnaslat.predictors import CalibratedPredictor, TablePredictor
-from mnaslat.profiling.host.device import HostDevice
-from mnaslat.search.problem import SearchProblem
-from mnaslat.search.reward import RewardSettings
-from mnaslat.search.run.search import Search
-from mnaslat.search.settings import SearchSettings
+from mnaslat.profiling import HostDevice
+from mnaslat.search import RewardSettings, Search, SearchProblem, SearchSettings
 from mnaslat.space import SearchSpace, load_space
-from mnaslat.workflow.calibrate import calibration_networks
-from mnaslat.workflow.measure import measure_networks
-from mnaslat.workflow.profile import profile_space, read_table
 
 # What validation does was settled with others (docs/decisions.md).
 SEEDS = (50, 51, 52, 53, 54)
@@ -75,8 +68,7 @@ class _Measured:
 def predictors(space: SearchSpace) -> tuple[CalibratedPredictor, CalibratedPredictor]:
     """As ``mnaslat calibrate`` would make it, and the optimistic one."""
     workspace, device = Workspace(_FOLDER / "predictor"), HostDevice()
-    profile_space(device, space, workspace)
-    table = read_table(device, workspace, "fp32")
+    table = profile_space(device, space, workspace).table
     rows = {
         signature: replace(row, latency_ms=_OPTIMISM * row.latency_ms)
         if _KIND in signature

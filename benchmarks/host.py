@@ -17,21 +17,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from _arrays import Floats
 from _command import mnaslat_command
 from _results import Result, write_results
 
 import mnaslat
-from mnaslat.architecture import Architecture
-from mnaslat.arrays import Floats
-from mnaslat.data.latency_table import LatencyTable
-from mnaslat.network import Network, run_graph
+from mnaslat import Architecture, Network, run_graph
+from mnaslat.data import LatencyTable
 from mnaslat.predictors import (
     CalibratedPredictor,
     TablePredictor,
     load_predictor,
     prediction_errors,
 )
-from mnaslat.profiling.layer_order import most_useful_first
+from mnaslat.profiling import most_useful_first
 from mnaslat.tflite import random_weights, write_tflite
 
 ROOT = Path(__file__).resolve().parent.parent

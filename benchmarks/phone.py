@@ -21,7 +21,7 @@ from typing import Any
 from _phone import ROOT, phones
 from _results import Result, write_results
 
-from mnaslat.data.measurement_store import Store
+from mnaslat.data import Workspace
 
 KEPT = ROOT / "bench-workspace"
 _SLEEP_MS = 150.0
@@ -80,7 +80,7 @@ def side_by_side(folder: Path) -> list[Result]:
 
         alone_s = sweep("alone", [both[0].serial])
         together_s = sweep("together", [each.serial for each in both])
-    store = Store(folder / "together" / "measurements.sqlite")
+    store = Workspace(folder / "together").store()
     tables = [store.measurements(each, "layer") for each in store.configurations()]
     store.close()
     complete = len(tables) == 2 and set(tables[0]) == set(tables[1])

@@ -18,21 +18,22 @@ from statistics import fmean, stdev
 
 import numpy as np
 import torch
+from _arrays import Tokens
 from _judges import Judge, data_folder, load_judge
 from _pixel1 import pixel1_predictor
 from _results import Result, write_results
 from _svg import Point, Stair, front_drawing
 
-from mnaslat.arrays import Tokens
-from mnaslat.lowering import lower
+from mnaslat import load_network, lower
 from mnaslat.predictors import CostModel
-from mnaslat.search.problem import SearchProblem
-from mnaslat.search.reward import RewardSettings
-from mnaslat.search.run.candidates import EvaluatedCandidate
-from mnaslat.search.run.search import Search
-from mnaslat.search.settings import SearchSettings
+from mnaslat.search import (
+    EvaluatedCandidate,
+    RewardSettings,
+    Search,
+    SearchProblem,
+    SearchSettings,
+)
 from mnaslat.space import SearchSpace
-from mnaslat.zoo import load_network
 
 SEEDS = tuple(range(30, 40))
 TARGET_MS = 75.0

@@ -40,10 +40,18 @@ from _pixel1 import FAMILIES, pixel1
 from _results import Result, write_results
 
 import mnaslat
+from mnaslat import Network
 from mnaslat.graph import Graph
-from mnaslat.network import Network
-from mnaslat.predictors import CostModel, Errors, Evaluation, HeldOut, evaluate, prediction_errors
-from mnaslat.predictors.pretrained.library import load_pretrained, measured_networks
+from mnaslat.predictors import (
+    CostModel,
+    Errors,
+    Evaluation,
+    HeldOut,
+    evaluate,
+    load_pretrained,
+    measured_networks,
+    prediction_errors,
+)
 
 SEEDS = (0, 1, 2)
 _PLANTED = (101, 102, 103)  # other seeds than those of the folds

@@ -26,20 +26,19 @@ from _results import Result, write_results
 from _widths import nearest_not_faster, widths_of
 
 import mnaslat
-from mnaslat.architecture import Architecture
-from mnaslat.data.images.loading import load_images
-from mnaslat.data.workspace import Workspace
+from mnaslat import Architecture, MeasuredNetworks, calibration_networks, measure_networks
+from mnaslat.data import Workspace, load_images
 from mnaslat.predictors import CostModel, save_predictor
-from mnaslat.profiling.host.device import HostDevice
-from mnaslat.search.accuracy.proxy import ProxyAccuracy
-from mnaslat.search.accuracy.rank_correlation import rank_correlation
-from mnaslat.search.accuracy.source import decoded_candidates
-from mnaslat.search.accuracy.sources import accuracy_source
-from mnaslat.search.accuracy.training import TrainingSettings, train
-from mnaslat.search.run.result import RESULT_FILE
+from mnaslat.profiling import HostDevice
+from mnaslat.search import (
+    ProxyAccuracy,
+    TrainingSettings,
+    accuracy_source,
+    decoded_candidates,
+    rank_correlation,
+    train,
+)
 from mnaslat.space import SearchSpace
-from mnaslat.workflow.calibrate import calibration_networks
-from mnaslat.workflow.measure import MeasuredNetworks, measure_networks
 
 WORKSPACE = Path(__file__).resolve().parents[1] / "bench-workspace" / "real"
 RESOLUTION, WIDTH, N_CLASSES = 28, 0.35, 10  # of the images; of the space
@@ -93,7 +92,7 @@ def space() -> SearchSpace:
 def measured(architectures: Sequence[Architecture], part: str = "") -> MeasuredNetworks:
     """Latencies on this computer; ``part`` keeps them apart from those of other parts."""
     workspace = Workspace(WORKSPACE / part)
-    rounds = N_ROUNDS if part else 0
+    rounds = N_ROUNDS if part else None
     return measure_networks(HostDevice(), architectures, workspace, n_rounds=rounds)
 
 
@@ -131,13 +130,13 @@ def search(predictor: str, target_ms: float) -> Mapping[str, Any]:
             "--resolution", str(RESOLUTION), "--classes", str(N_CLASSES), "--run", run,
             "--max-time", SEARCH_TIME,
         )  # fmt: skip
-    found: dict[str, Any] = json.loads((folder / RESULT_FILE).read_text())
+    found: dict[str, Any] = json.loads((folder / "result.json").read_text())
     return found | {"architecture": json.loads((folder / "winner.json").read_text())}
 
 
 def _ended(folder: Path) -> bool:
     """Whether the search came to its end, by itself."""
-    file = folder / RESULT_FILE
+    file = folder / "result.json"
     return file.exists() and json.loads(file.read_text())["ended"] != "stopped"
 
 

@@ -12,17 +12,20 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from _results import Result, write_results
 
-from mnaslat.data.images.loading import load_images
-from mnaslat.search.accuracy.proxy import ProxyAccuracy, ProxySettings
-from mnaslat.search.accuracy.rank_correlation import Agreement, rank_correlation
-from mnaslat.search.accuracy.source import (
+from mnaslat.data import load_images
+from mnaslat.search import (
     AccuracySource,
+    Agreement,
     Candidate,
     CandidateResult,
+    ProxyAccuracy,
+    ProxySettings,
+    SupernetAccuracy,
+    SupernetSettings,
+    TrainingSettings,
     decoded_candidates,
+    rank_correlation,
 )
-from mnaslat.search.accuracy.supernet import SupernetAccuracy, SupernetSettings
-from mnaslat.search.accuracy.training import TrainingSettings
 from mnaslat.space import load_space
 
 SEEDS = (0, 1)

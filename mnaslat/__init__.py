@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mnaslat.graph import Graph as Graph
     from mnaslat.lowering import lower as lower
     from mnaslat.network import Network as Network
+    from mnaslat.network import run_graph as run_graph
     from mnaslat.predictors import Errors as Errors
     from mnaslat.predictors import load_predictor as load_predictor
     from mnaslat.predictors import save_predictor as save_predictor
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from mnaslat.torch_import import graph_from_torch as graph_from_torch
     from mnaslat.workflow.calibrate import Calibration as Calibration
     from mnaslat.workflow.calibrate import calibrate as calibrate
+    from mnaslat.workflow.calibrate import calibration_networks as calibration_networks
     from mnaslat.workflow.calibrate_from_file import FileCalibration as FileCalibration
     from mnaslat.workflow.calibrate_from_file import calibrate_from_file as calibrate_from_file
     from mnaslat.workflow.calibrate_from_file import describe_device as describe_device
@@ -100,6 +102,7 @@ _HOMES = {
     "Workspace": "mnaslat.data.workspace",
     "calibrate": "mnaslat.workflow.calibrate",
     "calibrate_from_file": "mnaslat.workflow.calibrate_from_file",
+    "calibration_networks": "mnaslat.workflow.calibrate",
     "describe_device": "mnaslat.workflow.calibrate_from_file",
     "evaluate_predictor": "mnaslat.workflow.evaluate",
     "export_network": "mnaslat.workflow.networks",
@@ -123,6 +126,7 @@ _HOMES = {
     "read_network": "mnaslat.workflow.networks",
     "reopen_device": "mnaslat.workflow.devices",
     "resume_search": "mnaslat.workflow.search",
+    "run_graph": "mnaslat.network",
     "run_search": "mnaslat.workflow.search",
     "save_predictor": "mnaslat.predictors",
     "suggest_networks": "mnaslat.workflow.calibrate_from_file",

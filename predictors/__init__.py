@@ -1,8 +1,10 @@
 """Latency predictors: fit, predict, explain, evaluate, save and load."""
 
 from mnaslat.predictors.base import LatencyPredictor, Prediction
+from mnaslat.predictors.calibration.correction import Correction
 from mnaslat.predictors.calibration.predictor import CalibratedPredictor
 from mnaslat.predictors.cost_model.model import CostModel
+from mnaslat.predictors.cost_model.term_matrix import term_matrix
 from mnaslat.predictors.evaluation import (
     Errors,
     Evaluation,
@@ -26,6 +28,7 @@ from mnaslat.predictors.table.predictor import TablePredictor
 
 __all__ = [
     "CalibratedPredictor",
+    "Correction",
     "CostModel",
     "Errors",
     "Evaluation",
@@ -46,4 +49,5 @@ __all__ = [
     "pretrained_path",
     "pretrained_priors",
     "save_predictor",
+    "term_matrix",
 ]

@@ -5,6 +5,8 @@ with the longest prefix of its name. Type-only imports and imports inside functi
 """
 
 import ast
+import importlib
+import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -275,3 +277,40 @@ def test_the_workflow_prints_nothing() -> None:
                 if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
             ]
             assert "print" not in calls, name
+
+
+PUBLIC = (
+    "mnaslat",
+    "mnaslat.data",
+    "mnaslat.graph",
+    "mnaslat.predictors",
+    "mnaslat.profiling",
+    "mnaslat.search",
+    "mnaslat.space",
+    "mnaslat.tflite",
+    "mnaslat.torch_import",
+)
+
+
+def _public_imports(text: str) -> Iterator[tuple[str, str]]:
+    """Module and name of each import of ours."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, "") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from ((node.module, alias.name) for alias in node.names)
+
+
+def test_benchmarks_and_examples_import_public_names_only() -> None:
+    scripts = [*(ROOT / "benchmarks").rglob("*.py"), *(ROOT / "examples").rglob("*.py")]
+    texts = {path.name: path.read_text(encoding="utf-8") for path in scripts}
+    for path in (ROOT / "examples").glob("*.ipynb"):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+        texts[path.name] = "\n".join(code)
+    for script, text in texts.items():
+        for module, name in _public_imports(text):
+            if module.partition(".")[0] == "mnaslat":
+                assert module in PUBLIC, f"{script} imports {module}"
+                exported = importlib.import_module(module).__all__
+                assert name in ("", *exported), f"{script} imports {name} from {module}"

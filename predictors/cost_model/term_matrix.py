@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnaslat.arrays import Floats
+from mnaslat.data.measurement import Configuration
 from mnaslat.graph import Graph, LoweredLayer, Precision
-from mnaslat.predictors.cost_model.op_terms import Runtime, Term, layer_terms
+from mnaslat.predictors.cost_model.op_terms import Runtime, Term, layer_terms, runtime_of
 
 _MAX_LAYERS = 100_000  # remembered; a search space has thousands
 
@@ -115,3 +116,14 @@ class TermMatrixBuilder:
             self._layers.clear()
         self._layers[signature] = found
         return found
+
+
+def term_matrix(graphs: Sequence[Graph], configuration: Configuration) -> Floats:
+    """Return the initial cost estimates of networks, term by term, shape ``(n, terms)``.
+
+    Args:
+        graphs: Networks.
+        configuration: Its runtime and precision decide the estimates.
+    """
+    builder = TermMatrixBuilder(runtime_of(configuration), configuration.precision)
+    return builder.compose(graphs).term_matrix

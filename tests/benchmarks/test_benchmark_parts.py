@@ -12,7 +12,8 @@ from mnaslat.predictors import measured_networks
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
-def test_every_network_measured_has_its_family() -> None:
+def test_every_network_measured_has_its_family(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(BENCHMARKS)
     families_of = runpy.run_path(str(BENCHMARKS / "_phones.py"))["families_of"]
     assert Counter(families_of(list(measured_networks()))) == {
         "resnet": 31,
