@@ -1,6 +1,6 @@
-"""Graph -> torch module, and its weights as the runtime wants them."""
+"""Makes a torch module of a graph, and gives its weights in the runtime's layout."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -21,7 +21,7 @@ FoldedWeights = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 @dataclass
 class OpWeights:
-    """What one op computes with, in torch's layout (output, input / groups, kernel, kernel).
+    """The weights of one op, in torch's layout (output, input / groups, kernel, kernel).
 
     Either ``bias`` is given, or batch norm's four vectors of shape ``(output channels,)``. The
     running statistics are updated in place while training.
@@ -85,53 +85,57 @@ def _run_op(
 ) -> Tensor:
     _check_computable(shaped)
     op, x = shaped.op, inputs[0]
-    match op.kind:
-        case "conv" | "dwconv":
-            own = _needed(own, shaped)
-            groups = x.shape[1] if op.kind == "dwconv" else 1
-            stride = op.stride[0]
-            weight, kernel = _within_image(own.weight, x, stride)
-            x, padding = _pad_same(x, kernel, stride)
-            x = F.conv2d(x, weight, own.bias, stride, padding, groups=groups)
-            if op.norm:
-                x = F.batch_norm(
-                    x,
-                    own.running_mean,
-                    own.running_var,
-                    own.scale,
-                    own.shift,
-                    training,
-                    momentum,
-                    BATCH_NORM_EPSILON,
-                )
-        case "linear":
-            own = _needed(own, shaped)
-            x = F.linear(x, own.weight, own.bias)
-        case "avg_pool":
-            # Stride 1, odd kernel: SAME is symmetric. Pixels outside the image do not count.
-            x = F.avg_pool2d(x, op.kernel, 1, op.kernel[0] // 2, count_include_pad=False)
-        case "mean":
-            x = x.mean((2, 3), keepdim=True)
-        case "global_pool":
-            x = x.mean((2, 3))
-        case "add":
-            x = x + inputs[1]
-        case "mul":
-            x = x * inputs[1]
-        case "logistic":
-            x = torch.sigmoid(x)
+    if op.kind in ("conv", "dwconv"):
+        x = _convolve(shaped, x, _needed(own, shaped), training, momentum)
+    elif op.kind == "linear":
+        own = _needed(own, shaped)
+        x = F.linear(x, own.weight, own.bias)
+    else:
+        x = _WITHOUT_WEIGHTS[op.kind](op, *inputs)
     if op.activation == "relu":
         return F.relu(x)
     return F.relu6(x) if op.activation == "relu6" else x
 
 
-_COMPUTED = frozenset(
-    {"conv", "dwconv", "linear", "avg_pool", "mean", "global_pool", "add", "mul", "logistic"}
-)
+def _convolve(
+    shaped: ShapedOp, x: Tensor, own: OpWeights, training: bool, momentum: float
+) -> Tensor:
+    op = shaped.op
+    groups = x.shape[1] if op.kind == "dwconv" else 1
+    stride = op.stride[0]
+    weight, kernel = _within_image(own.weight, x, stride)
+    x, padding = _pad_same(x, kernel, stride)
+    x = F.conv2d(x, weight, own.bias, stride, padding, groups=groups)
+    if not op.norm:
+        return x
+    return F.batch_norm(
+        x,
+        own.running_mean,
+        own.running_var,
+        own.scale,
+        own.shift,
+        training,
+        momentum,
+        BATCH_NORM_EPSILON,
+    )
+
+
+_WITHOUT_WEIGHTS: dict[str, Callable[..., Tensor]] = {
+    # Stride 1, odd kernel: SAME is symmetric. Pixels outside the image do not count.
+    "avg_pool": lambda op, x: F.avg_pool2d(
+        x, op.kernel, 1, op.kernel[0] // 2, count_include_pad=False
+    ),
+    "mean": lambda op, x: x.mean((2, 3), keepdim=True),
+    "global_pool": lambda op, x: x.mean((2, 3)),
+    "add": lambda op, x, y: x + y,
+    "mul": lambda op, x, y: x * y,
+    "logistic": lambda op, x: torch.sigmoid(x),
+}
+_COMPUTED = frozenset({"conv", "dwconv", "linear", *_WITHOUT_WEIGHTS})
 
 
 def _check_computable(shaped: ShapedOp) -> None:
-    """Refuse what only imported networks have: their own modules compute them."""
+    """Refuse ops that only imported networks have: their own modules compute them."""
     op = shaped.op
     size, step = op.kernel[0], op.stride[0]
     if (

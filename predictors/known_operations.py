@@ -7,21 +7,7 @@ attention.
 
 from collections.abc import Iterable
 
-from mnaslat.graph import Graph, LoweredLayer, ShapedOp
-
-# Kinds that runtimes compute in the same way.
-_ALIKE = {
-    kind: name
-    for name, kinds in {
-        "add": "add sub maximum minimum",
-        "clip": "relu relu6 relu_n1_to_1 leaky_relu prelu hard_swish abs neg square",
-        "mean": "mean global_pool sum reduce_max",
-        "scale": "scale shift",
-        "transpose": "transpose shuffle",
-    }.items()
-    for kind in kinds.split()
-}
-_FREE = frozenset({"pad", "reshape"})  # merged with the op that reads them
+from mnaslat.graph import KINDS, Graph, LoweredLayer, ShapedOp
 
 
 def operations_of(graphs: Iterable[Graph]) -> frozenset[str]:
@@ -39,7 +25,8 @@ def unmet(layer: LoweredLayer, met: frozenset[str]) -> tuple[str, ...]:
     return tuple(
         _name(shaped)
         for shaped in layer.shaped_ops
-        if shaped.op.kind == "unknown" or not (shaped.op.kind in _FREE or _class(shaped) in met)
+        if shaped.op.kind == "unknown"
+        or not (KINDS[shaped.op.kind].cost == "free" or _class(shaped) in met)
     )
 
 
@@ -58,7 +45,7 @@ def _class(shaped: ShapedOp) -> str:
         return f"grouped {kind}"
     if kind == "linear" and len(shaped.inputs[0]) > 1:
         return "linear of several vectors"
-    return _ALIKE.get(kind, kind)
+    return KINDS[kind].alike or kind
 
 
 def _name(shaped: ShapedOp) -> str:
@@ -68,4 +55,4 @@ def _name(shaped: ShapedOp) -> str:
     if kind == "matmul":
         return "matmul of two activations"
     found = _class(shaped)
-    return kind if kind in _ALIKE else found
+    return kind if KINDS[kind].alike else found

@@ -2,11 +2,13 @@
 
 from mnaslat.graph.graph import Graph, LoweredLayer, chain
 from mnaslat.graph.kinds import (
+    KINDS,
     PAIRED,
     VALID,
     WEIGHTED,
     Fused,
     Kind,
+    KindInfo,
     Padding,
     Pair,
     Precision,
@@ -15,12 +17,14 @@ from mnaslat.graph.kinds import (
 from mnaslat.graph.op import Op, ShapedOp
 
 __all__ = [
+    "KINDS",
     "PAIRED",
     "VALID",
     "WEIGHTED",
     "Fused",
     "Graph",
     "Kind",
+    "KindInfo",
     "LoweredLayer",
     "Op",
     "Padding",

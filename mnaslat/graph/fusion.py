@@ -5,26 +5,14 @@ becomes SAME where both read the same pixels, hard-swish is recognised, and oper
 readers are dropped.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from mnaslat.errors import UnsupportedOperation
 from mnaslat.graph.graph import Graph, chain
-from mnaslat.graph.kinds import VALID, WEIGHTED, Fused, Padding, Pair, Precision, Shape
+from mnaslat.graph.kinds import FUSED, KINDS, VALID, Fused, Padding, Pair, Precision, Shape
 from mnaslat.graph.op import Op
 
-_HAS_ACTIVATION = WEIGHTED | {
-    "add",
-    "sub",
-    "mul",
-    "div",
-    "shift",
-    "scale",
-    "avg_pool",
-    "max_pool",
-}
-_ACTIVATIONS: frozenset[str] = frozenset({"relu", "relu6", "relu_n1_to_1"})
 _TOLERANCE = 1e-3
 
 
@@ -75,11 +63,11 @@ class Merging:
         if self.converted and op.kind != "reshape":
             return
         if op.kind in ("shift", "scale") and node.foldable and alone:
-            if before.op.kind in WEIGHTED and not before.op.activation:
+            if KINDS[before.op.kind].weighted and not before.op.activation:
                 before.op = replace(before.op, norm=before.op.norm or op.norm)
                 self._replace(number, source)
-        elif op.kind in _ACTIVATIONS and alone:
-            if before.op.kind in _HAS_ACTIVATION and not before.op.activation:
+        elif op.kind in FUSED and alone:
+            if KINDS[before.op.kind].takes_activation and not before.op.activation:
                 activation: Fused = op.kind  # type: ignore[assignment]  # one of the three
                 before.op = replace(before.op, activation=activation)
                 self._replace(number, source)
@@ -93,9 +81,9 @@ class Merging:
                 node.op = replace(op, inputs=before.op.inputs)
         elif op.padding == VALID and before.op.kind == "pad" and not before.op.filters:
             image = self._shape(before.op.inputs[0])
-            neutral = -math.inf if op.kind == "max_pool" else 0.0
+            neutral = KINDS[op.kind].outside_image
             if (
-                op.kind in ("conv", "dwconv", "max_pool")
+                neutral is not None
                 and before.constant == neutral
                 and same_padding(
                     image, op.kernel, op.stride, op.dilation, before.op.padding or VALID

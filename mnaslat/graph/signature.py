@@ -3,19 +3,7 @@
 import re
 from functools import lru_cache
 
-from mnaslat.graph.kinds import (
-    DILATED,
-    FILTERED,
-    FUSED,
-    GROUPED,
-    KINDS,
-    MAY_FILTER,
-    MAY_SIZE,
-    PAIRED,
-    SIZED,
-    WINDOWED,
-    Pair,
-)
+from mnaslat.graph.kinds import FUSED, KINDS, May, Pair
 from mnaslat.graph.op import Op
 
 _OP = re.compile(
@@ -65,26 +53,27 @@ def _pair(text: str | None) -> Pair:
 
 
 def _is_whole(op: Op) -> bool:
-    """Whether an op says all that its kind needs, and nothing that its kind cannot have."""
-    kind = op.kind
-    if kind in PAIRED or kind == "matmul":
-        right_inputs = len(op.inputs) == 2
-    elif kind == "concat":
+    """Check that an op says all that its kind needs, and nothing that its kind cannot have."""
+    kind, info = op.kind, KINDS[op.kind]
+    right_inputs = info.n_inputs in (0, len(op.inputs))
+    if kind == "concat":
         right_inputs = len(op.inputs) >= 2 or bool(op.size)
-    else:
-        right_inputs = len(op.inputs) == 1 or kind == "unknown"
     return (
         right_inputs
         and op.activation in FUSED
         and min(*op.kernel, *op.stride, *op.dilation, op.groups) >= 1
-        and (kind in WINDOWED or (op.kernel, op.stride) == ((1, 1), (1, 1)))
-        and (kind in DILATED or op.dilation == (1, 1))
-        and (kind in WINDOWED or kind == "pad" or not op.padding)
+        and (info.windowed or (op.kernel, op.stride) == ((1, 1), (1, 1)))
+        and (info.dilated or op.dilation == (1, 1))
+        and (info.windowed or kind == "pad" or not op.padding)
         and (kind != "pad" or bool(op.padding))
-        and (op.filters >= 1 if kind in FILTERED else kind in MAY_FILTER or not op.filters)
-        and (op.groups == 1 or kind in GROUPED)
+        and _may(info.filters, op.filters >= 1)
+        and (op.groups == 1 or info.grouped)
         and (kind != "shuffle" or op.groups > 1)
-        and (bool(op.size) if kind in SIZED else kind in MAY_SIZE or not op.size)
+        and _may(info.sized, bool(op.size))
         and all(size >= 1 for size in op.size)
         and (not op.name or kind == "unknown")
     )
+
+
+def _may(rule: May, says_it: bool) -> bool:
+    return says_it if rule == "must" else rule == "may" or not says_it

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, cast
 
 from mnaslat.errors import UnsupportedOperation
-from mnaslat.graph import VALID, Graph, Kind, Padding, Pair, Precision, Shape
+from mnaslat.graph import KINDS, VALID, Graph, Kind, Padding, Pair, Precision, Shape
 from mnaslat.graph.builder import GraphBuilder
 from mnaslat.torch_import.strided_views import Sizes, View, lying, shape_in, usual_order
 from mnaslat.torch_import.tracing import Call, Constant, Trace, Traced
@@ -19,7 +19,6 @@ from mnaslat.torch_import.tracing import Call, Constant, Trace, Traced
 Unknown = Literal["error", "estimate"]
 
 IMAGE_ORDER = (0, 2, 3, 1)
-_FILTERED = ("conv", "conv_transpose", "linear")
 
 
 class Translation:
@@ -68,7 +67,7 @@ class Translation:
 
     def add(self, kind: Kind, *values: int, **fields: Any) -> int:
         """Add one operation on values."""
-        if kind in _FILTERED and fields.get("filters") == 0:
+        if KINDS[kind].filters == "must" and fields.get("filters") == 0:
             raise UnsupportedOperation(
                 f"{self.path or 'the module itself'} has no filters: it makes a tensor without "
                 "elements, which no runtime executes. Leave it out of the network."

@@ -18,7 +18,7 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from mnaslat.data.measurement import Configuration
-from mnaslat.graph import LoweredLayer, Precision, ShapedOp
+from mnaslat.graph import KINDS, LoweredLayer, Precision, ShapedOp
 
 Runtime = Literal["cpu", "gpu"]
 
@@ -51,30 +51,6 @@ class Term(NamedTuple):
 WHOLE_NETWORK = Term("network", "network", "network", "one")
 _WHOLE_NETWORK_MS: dict[Runtime, float] = {"cpu": 0.1, "gpu": 0.5}
 
-_ELEMENTWISE = {
-    kind: name
-    for name, kinds in {
-        "add": "add sub maximum minimum div",
-        "mul": "mul",
-        "affine": "scale shift",
-        "simple": "hard_swish relu relu6 relu_n1_to_1 leaky_relu prelu abs neg square",
-        "sigmoid": "logistic tanh elu gelu exp log sqrt rsqrt softmax",
-    }.items()
-    for kind in kinds.split()
-}
-_MOVING = {
-    kind: name
-    for name, kinds in {
-        "concat": "concat",
-        "slice": "slice",
-        "resize": "resize resize_nearest",
-        "shuffle": "shuffle transpose",
-        "broadcast": "broadcast",
-        "unknown": "unknown",
-    }.items()
-    for kind in kinds.split()
-}
-_REDUCING = frozenset({"mean", "global_pool", "sum", "reduce_max"})
 _NS = 1e-6  # in milliseconds
 
 
@@ -106,7 +82,7 @@ def layer_terms(layer: LoweredLayer, runtime: Runtime, precision: Precision) -> 
     if len(layer.input_shape) == 3 and layer.input_shape[-1] in (1, 3):
         terms[WHOLE_NETWORK] = _WHOLE_NETWORK_MS[runtime]
     for shaped in layer.shaped_ops:
-        if shaped.op.kind in ("pad", "reshape"):
+        if KINDS[shaped.op.kind].cost == "free":
             continue
         for term, ms in _op_terms(shaped, runtime, depth_step):
             terms[term] = terms.get(term, 0.0) + ms
@@ -150,11 +126,9 @@ def _family(shaped: ShapedOp, sizes: _Sizes) -> str:
         return "grouped" if groups > 1 else kind
     if kind == "dwconv":
         return "depthwise"
-    if kind in _REDUCING or (kind == "avg_pool" and sizes.pixels == 1):
+    if kind == "avg_pool" and sizes.pixels == 1:
         return "reduce"
-    if kind in ("avg_pool", "max_pool"):
-        return "pool"
-    return "elementwise" if kind in _ELEMENTWISE else "move"
+    return KINDS[kind].cost
 
 
 def _window_path(family: str, kind: str, sizes: _Sizes, c_in: int) -> tuple[str, str, str]:
@@ -287,12 +261,7 @@ def _is_winograd(shaped: ShapedOp, sizes: _Sizes) -> bool:
 
 
 def _memory_name(shaped: ShapedOp, family: str) -> str:
-    if family == "reduce":
-        return "mean"
-    if family == "pool":
-        return "pool"
-    kind = shaped.op.kind
-    return _ELEMENTWISE[kind] if family == "elementwise" else _MOVING.get(kind, "unknown")
+    return "mean" if family == "reduce" else KINDS[shaped.op.kind].cost_name
 
 
 def _up(value: int, step: int) -> int:

@@ -12,8 +12,8 @@ from functools import cache
 from mnaslat.graph import Graph, Precision
 from mnaslat.predictors.cost_model.op_terms import Runtime, layer_terms
 
-# Every op with a cost, in each case that the estimates distinguish. Adding one here makes all files
-# unreadable, as a changed estimate does.
+# Every cost of the table of kinds, in each case that the estimates distinguish. Adding one here
+# makes all files unreadable, as a changed estimate does. A new kind of a known cost needs none.
 PROBES: tuple[str, ...] = (
     # Windows with weights: what takes the picture, one pixel, tiles that are not full, grey.
     "32x32x3 conv3x3/2>16",

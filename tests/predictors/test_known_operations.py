@@ -1,15 +1,13 @@
 """Which operations a predictor has met."""
 
 from dataclasses import replace
-from typing import get_args
 
 import pytest
 
 from mnaslat.data.latency_table import LatencyTable, Row
 from mnaslat.data.measurement import Configuration
-from mnaslat.graph import WEIGHTED, Graph, Kind
+from mnaslat.graph import Graph
 from mnaslat.predictors import CostModel, TablePredictor, load_pretrained
-from mnaslat.predictors.cost_model.op_terms import _ELEMENTWISE, _MOVING, _REDUCING
 from mnaslat.predictors.known_operations import operations_of, unmet, unmet_places
 from mnaslat.predictors.pretrained.library import measured_networks
 from tests.predictors.made_up_networks import made_up_ms, made_up_networks
@@ -62,8 +60,3 @@ def test_a_table_knows_the_operations_of_its_layers() -> None:
     found = TablePredictor(table).explain(graph).layers
     assert [each.source for each in found] == ["measured", "estimated", "unknown"]
     assert found[2].unknown == ("softmax",)
-
-
-def test_every_kind_of_op_has_a_price_of_its_own() -> None:
-    others = {"matmul", "avg_pool", "max_pool", "pad", "reshape"}
-    assert set(get_args(Kind)) == {*WEIGHTED, *_ELEMENTWISE, *_MOVING, *_REDUCING, *others}
