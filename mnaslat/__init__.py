@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mnaslat.predictors import load_predictor as load_predictor
     from mnaslat.predictors import save_predictor as save_predictor
     from mnaslat.profiling.device import Device as Device
-    from mnaslat.profiling.device import DeviceSettings as DeviceSettings
+    from mnaslat.profiling.device import DeviceOptions as DeviceOptions
     from mnaslat.profiling.phone.guard.policy import GuardPolicy as GuardPolicy
     from mnaslat.search import SearchResult as SearchResult
     from mnaslat.search import Winner as Winner
@@ -80,7 +80,7 @@ _HOMES = {
     "Decision": "mnaslat.space",
     "Device": "mnaslat.profiling.device",
     "DeviceEvaluation": "mnaslat.workflow.evaluate",
-    "DeviceSettings": "mnaslat.profiling.device",
+    "DeviceOptions": "mnaslat.profiling.device",
     "Errors": "mnaslat.predictors",
     "Events": "mnaslat.workflow.progress",
     "FileCalibration": "mnaslat.workflow.calibrate_from_file",

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from mnaslat.data.measurement import Configuration, Round, Subject
 from mnaslat.graph import Precision
+from mnaslat.profiling.phone.guard.policy import GuardPolicy
 from mnaslat.profiling.timing_plan import TimingPlan
 
 
@@ -42,17 +43,43 @@ class Notice:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DeviceSettings:
-    """How a device is to be measured; what is left empty is the device's own default."""
+class DeviceOptions:
+    """Chooses how a device is measured; what is left empty is the device's own default.
+
+    Attributes:
+        threads: Threads of the runtime.
+        cores: ``any``, core numbers such as ``4,5``, or a phone's ``big``, ``mid`` or ``little``.
+        delegate: What runs the model: ``xnnpack``, ``gpu``, ``nnapi`` or ``none``.
+        benchmark_binary: The tool to run on a phone.
+        guard: In which conditions a phone may be measured.
+    """
 
     threads: int = 1
-    cores: str = ""  # any, core numbers such as 4,5, or a phone's big, mid or little ones
-    delegate: str = ""  # what runs the model: xnnpack, gpu, nnapi or none
-    runtime: str = ""  # as in the configuration that is to be continued
-    measured: tuple[Configuration, ...] = ()  # last at the end; a phone goes on with their tool
-    benchmark_binary: Path | None = None  # the tool to run on a phone
-    guard: str = ""  # changes to ``GuardPolicy``, as its ``parse`` reads them
-    on_download: Callable[[int, int], None] = lambda n_bytes, total: None  # total 0: not known
+    cores: str = ""
+    delegate: str = ""
+    benchmark_binary: Path | None = None
+    guard: GuardPolicy = GuardPolicy()
+
+    def __post_init__(self) -> None:
+        if self.threads < 1:
+            raise ValueError(f"threads must be at least 1, got {self.threads}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reopening:
+    """Tells a device what was measured before, so that it continues with the same tool.
+
+    Attributes:
+        runtime: Of the configuration that is to be continued; no other will do.
+        measured: Configurations measured before, the last one at the end. Where one of them is of
+            the same device and options, its tool is taken unless another one is given.
+    """
+
+    runtime: str = ""
+    measured: tuple[Configuration, ...] = ()
+
+
+OnDownload = Callable[[int, int], None]  # bytes that are there, bytes expected (0: not known)
 
 
 @dataclass(frozen=True)
@@ -102,11 +129,17 @@ class DeviceKind(Protocol):
             DeviceError: If devices of this kind cannot be looked for.
         """
 
-    def open(self, name: str, settings: DeviceSettings) -> "Device | None":
+    def open(
+        self,
+        name: str,
+        options: DeviceOptions,
+        before: Reopening,
+        on_download: OnDownload,
+    ) -> "Device | None":
         """The device of that name; None where it is none of this kind.
 
         Raises:
-            ValueError: If the device has not what the settings ask for.
+            ValueError: If the device does not have what the options ask for.
             DeviceError: If it is there but cannot be used.
         """
 

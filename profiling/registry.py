@@ -4,7 +4,14 @@ import os
 from collections.abc import Callable, Iterator
 
 from mnaslat.errors import DeviceError
-from mnaslat.profiling.device import Device, DeviceKind, DeviceSettings, FoundDevice
+from mnaslat.profiling.device import (
+    Device,
+    DeviceKind,
+    DeviceOptions,
+    FoundDevice,
+    OnDownload,
+    Reopening,
+)
 
 HOST = "host"
 
@@ -42,20 +49,28 @@ def known_as(name: str) -> str | None:
 
 def open_device(
     name: str,
-    settings: DeviceSettings,
+    options: DeviceOptions,
+    *,
+    before: Reopening = Reopening(),
+    on_download: OnDownload = lambda n_bytes, total: None,
     on_trouble: Callable[[str], None] = lambda text: None,
 ) -> Device:
-    """The device of that name, or without one the only phone, else the host.
+    """Open the device of that name, or without one the only phone, else the host.
 
-    ``on_trouble`` is told where the host is taken because phones cannot be seen.
+    Args:
+        name: Serial of a phone, its name in tables, or ``host``; empty for the default.
+        options: How it is measured.
+        before: What was measured already.
+        on_download: Called while a tool is fetched.
+        on_trouble: Called with the reason where the host is taken because phones cannot be seen.
 
     Raises:
         DeviceError: If there is none such, it cannot be used, or there are several phones.
-        ValueError: If it has not what the settings ask for.
+        ValueError: If it does not have what the options ask for.
     """
     chosen = name or _default(on_trouble)
     for kind in _kinds():
-        device = kind.open(chosen, settings)
+        device = kind.open(chosen, options, before, on_download)
         if device is not None:
             return device
     known = ", ".join(found.name for found in find_devices())

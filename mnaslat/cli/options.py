@@ -11,7 +11,7 @@ import typer
 from mnaslat.profiling.phone.tool.delegates import DELEGATES
 
 if TYPE_CHECKING:
-    from mnaslat import DeviceSettings, SearchSpace, Workspace
+    from mnaslat import DeviceOptions, SearchSpace, Workspace
     from mnaslat.torch_import.translation import Unknown
 
 WorkspaceOption = Annotated[
@@ -156,14 +156,14 @@ def device_options(
     delegate: str = "",
     binary: Path | None = None,
     guard: str = "",
-) -> "DeviceSettings":
+) -> "DeviceOptions":
     """The options that say how a device is measured; a usage error where one is wrong."""
-    from mnaslat import DeviceSettings, GuardPolicy
+    from mnaslat import DeviceOptions, GuardPolicy
 
     with usage("--guard"):
-        GuardPolicy.parse(guard)
-    return DeviceSettings(
-        threads=threads, cores=cores, delegate=delegate, benchmark_binary=binary, guard=guard
+        policy = GuardPolicy.parse(guard)
+    return DeviceOptions(
+        threads=threads, cores=cores, delegate=delegate, benchmark_binary=binary, guard=policy
     )
 
 

@@ -8,7 +8,7 @@ from mnaslat.data.workspace import Workspace
 from mnaslat.errors import ConfigurationMismatch
 from mnaslat.graph import Precision
 from mnaslat.profiling import registry
-from mnaslat.profiling.device import Device, DeviceSettings, FoundDevice
+from mnaslat.profiling.device import Device, DeviceOptions, FoundDevice, Reopening
 from mnaslat.workflow.progress import SILENT, Events, naming
 
 
@@ -22,7 +22,7 @@ def find_devices(*, events: Events = SILENT) -> list[FoundDevice]:
 
 def open_device(
     name: str = "",
-    options: DeviceSettings | None = None,
+    options: DeviceOptions = DeviceOptions(),
     *,
     workspace: Workspace | None = None,
     precision: Precision = "fp32",
@@ -46,12 +46,10 @@ def open_device(
         ConfigurationMismatch: If it is no longer the device that the workspace knows.
         ValueError: If it does not have what the options ask for.
     """
-    options = options or DeviceSettings()
+    before = Reopening()
     if workspace is not None and not new_table:
-        options = replace(options, measured=measured_in(workspace, precision))
-    asked = replace(options, on_download=_DownloadShown(events))
-    with naming("device"):
-        device = registry.open_device(name, asked, on_trouble=events.notice)
+        before = Reopening(measured=measured_in(workspace, precision))
+    device = open_as_before(name, options, before, events)
     if workspace is not None and not new_table:
         check_same_device(workspace, device, precision)
     return device
@@ -60,7 +58,7 @@ def open_device(
 def reopen_device(
     configuration: Configuration,
     name: str = "",
-    options: DeviceSettings | None = None,
+    options: DeviceOptions = DeviceOptions(),
     *,
     events: Events = SILENT,
 ) -> Device:
@@ -82,20 +80,35 @@ def reopen_device(
             f"The predictor is of {configuration.device} and says nothing about {known}. Choose "
             f"one of {known} with --predictor, or measure on {configuration.device}."
         )
-    given = options or DeviceSettings()
-    device = open_device(
-        name or configuration.device,
-        replace(
-            given,
-            threads=configuration.threads,
-            cores=configuration.cores,
-            delegate=configuration.delegate,
-            runtime=configuration.runtime,
-        ),
-        events=events,
+    options = replace(
+        options,
+        threads=configuration.threads,
+        cores=configuration.cores,
+        delegate=configuration.delegate,
     )
+    before = Reopening(runtime=configuration.runtime)
+    device = open_as_before(name or configuration.device, options, before, events)
     configuration.require(device.configuration(configuration.precision), f"Device {device.name}")
     return device
+
+
+def open_as_before(
+    name: str, options: DeviceOptions, before: Reopening, events: Events = SILENT
+) -> Device:
+    """Open a device with the tool that it was measured with before; accept it if it has changed.
+
+    Raises:
+        DeviceError: If there is no such device, it cannot be used, or several phones are there.
+        ValueError: If it does not have what the options ask for.
+    """
+    with naming("device"):
+        return registry.open_device(
+            name,
+            options,
+            before=before,
+            on_download=_DownloadShown(events),
+            on_trouble=events.notice,
+        )
 
 
 def device_name(name: str) -> str | None:

@@ -11,7 +11,7 @@ from mnaslat.architecture import Architecture
 from mnaslat.data.workspace import Workspace
 from mnaslat.errors import ArgumentError, DeviceError, MnaslatError
 from mnaslat.predictors.network_predictor import NetworkPredictor, open_predictor, predictor_file
-from mnaslat.profiling.device import Device, DeviceSettings
+from mnaslat.profiling.device import Device, DeviceOptions, Reopening
 from mnaslat.reports.predictor_page import table_of
 from mnaslat.search.accuracy.source import AccuracySource, ClosableSource
 from mnaslat.search.accuracy.sources import accuracy_source
@@ -23,7 +23,7 @@ from mnaslat.search.run.search import Search
 from mnaslat.space import SearchSpace
 from mnaslat.workflow.arguments import check_arguments, check_whole
 from mnaslat.workflow.calibrate import quick_calibration
-from mnaslat.workflow.devices import measured_in, open_device, reopen_device
+from mnaslat.workflow.devices import measured_in, open_as_before, reopen_device
 from mnaslat.workflow.predictor_library import find_predictor, newest_predictor
 from mnaslat.workflow.profile import report_other_space
 from mnaslat.workflow.progress import SILENT, Events, OuterStep
@@ -184,7 +184,7 @@ def search_in_workspace(
     *,
     predictor: Path | None = None,
     device: str = "",
-    device_options: DeviceSettings | None = None,
+    device_options: DeviceOptions = DeviceOptions(),
     max_time_s: float | None = None,
     events: Events = SILENT,
 ) -> SearchRun:
@@ -281,16 +281,15 @@ def _chosen_predictor(
     workspace: Workspace,
     path: Path | None,
     device: str,
-    device_options: DeviceSettings | None,
+    device_options: DeviceOptions,
     space: SearchSpace,
     seed: int,
     events: Events,
 ) -> tuple[NetworkPredictor, Path]:
     """The predictor named, else the workspace's newest, else one that is made now."""
     if path is None and newest_predictor(workspace, device) is None:
-        known = measured_in(workspace, "fp32")
-        asked = replace(device_options or DeviceSettings(), measured=known)
-        target = open_device(device, asked, events=events)
+        before = Reopening(measured=measured_in(workspace, "fp32"))
+        target = open_as_before(device, device_options, before, events)
         made = quick_calibration(target, space, workspace, seed=seed, events=events)
         return made.predictor, made.path
     return find_predictor(workspace, path, device)

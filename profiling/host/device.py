@@ -9,8 +9,16 @@ from pathlib import Path
 
 from mnaslat.data.measurement import Configuration, Round, Subject
 from mnaslat.graph import Precision
-from mnaslat.profiling.device import DeviceSettings, Failure, FoundDevice, Model
+from mnaslat.profiling.device import (
+    DeviceOptions,
+    Failure,
+    FoundDevice,
+    Model,
+    OnDownload,
+    Reopening,
+)
 from mnaslat.profiling.host.worker_process import Crew, Groups, WorkerLost, alone
+from mnaslat.profiling.phone.guard.policy import GuardPolicy
 from mnaslat.profiling.timing_plan import TimingPlan
 
 LAYERS = TimingPlan()
@@ -102,7 +110,9 @@ class HostKind:
         facts = {"fingerprint": configuration.fingerprint, "runtime": configuration.runtime}
         return [FoundDevice(name="host", kind="host", facts=facts)]
 
-    def open(self, name: str, settings: DeviceSettings) -> HostDevice | None:
+    def open(
+        self, name: str, options: DeviceOptions, before: Reopening, on_download: OnDownload
+    ) -> HostDevice | None:
         """This computer with threads and cores as asked; None under any other name.
 
         Raises:
@@ -111,8 +121,8 @@ class HostKind:
         if name != "host":
             return None
         for option, is_given in (
-            ("--benchmark-binary", settings.benchmark_binary is not None),
-            ("--guard", settings.guard),
+            ("--benchmark-binary", options.benchmark_binary is not None),
+            ("--guard", options.guard != GuardPolicy()),
         ):
             if is_given:
                 raise ValueError(
@@ -120,13 +130,13 @@ class HostKind:
                     "--device (`mnaslat devices` lists them), or leave the option out to measure "
                     "on this computer."
                 )
-        if settings.delegate not in ("", "xnnpack"):
-            raise ValueError(f"The host runs models with xnnpack, not {settings.delegate!r}.")
-        cores = settings.cores or "any"
+        if options.delegate not in ("", "xnnpack"):
+            raise ValueError(f"The host runs models with xnnpack, not {options.delegate!r}.")
+        cores = options.cores or "any"
         if cores != "any" and not all(core.isdigit() for core in cores.split(",")):
             raise ValueError(f"{cores!r} is not a list of cores; write any, 1, or 0,1.")
         pinned = () if cores == "any" else tuple(int(core) for core in cores.split(","))
-        return HostDevice(threads=settings.threads, cores=pinned)
+        return HostDevice(threads=options.threads, cores=pinned)
 
 
 def cpu_name() -> str:

@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
+from mnaslat.data.measurement import Configuration
 from mnaslat.errors import DeviceError
-from mnaslat.profiling.device import DeviceSettings, FoundDevice, Trouble
+from mnaslat.profiling.device import DeviceOptions, FoundDevice, OnDownload, Reopening, Trouble
 from mnaslat.profiling.phone.adb.conditions import Conditions
 from mnaslat.profiling.phone.adb.connection import Attached, Connection, attached
 from mnaslat.profiling.phone.adb.description import Description
@@ -41,7 +42,9 @@ class PhoneKind:
         """
         return [_found(each) for each in attached()]
 
-    def open(self, name: str, settings: DeviceSettings) -> PhoneDevice | None:
+    def open(
+        self, name: str, options: DeviceOptions, before: Reopening, on_download: OnDownload
+    ) -> PhoneDevice | None:
         """The phone with that serial, or with that name in tables and predictors.
 
         Raises:
@@ -52,30 +55,30 @@ class PhoneKind:
         if found is None:
             return None
         connection, description = found
-        delegate = settings.delegate or "xnnpack"
+        delegate = options.delegate or "xnnpack"
         if delegate not in DELEGATES:
             raise ValueError(f"No delegate {delegate!r}; there are {', '.join(DELEGATES)}.")
-        cores = description.cores(settings.cores or description.clusters[-1].name)
-        policy = GuardPolicy.parse(settings.guard)
+        cores = description.cores(options.cores or description.clusters[-1].name)
         for trouble in _unfit(description):
             raise DeviceError(f"Phone {connection.serial} cannot be measured on: {trouble}")
-        runtime = settings.runtime
-        if not runtime and settings.benchmark_binary is None:
-            runtime = _runtime_before(settings, description.name, cores, delegate)
+        runtime = before.runtime
+        if not runtime and options.benchmark_binary is None:
+            setting = (description.name, options.threads, cores_text(cores), delegate)
+            runtime = _runtime_before(before.measured, setting)
         binary = find_binary(
             description.abi,
-            given=settings.benchmark_binary,
+            given=options.benchmark_binary,
             sha256=runtime.removeprefix(_TOOL) if _TOOL in runtime else "",
-            on_progress=settings.on_download,
+            on_progress=on_download,
         )
         return PhoneDevice(
             connection=connection,
             description=description,
             binary=binary,
-            threads=settings.threads,
+            threads=options.threads,
             cores=cores,
             delegate=delegate,
-            policy=policy,
+            policy=options.guard,
         )
 
 
@@ -94,12 +97,9 @@ def connect(name: str) -> Connection:
     return found[0]
 
 
-def _runtime_before(
-    settings: DeviceSettings, name: str, cores: Sequence[int], delegate: str
-) -> str:
-    """What this phone was last measured with in this setting; empty if it was not."""
-    setting = (name, settings.threads, cores_text(cores), delegate)
-    for each in reversed(settings.measured):
+def _runtime_before(measured: Sequence[Configuration], setting: tuple[str, int, str, str]) -> str:
+    """What a phone was last measured with in a setting; empty if it was not."""
+    for each in reversed(measured):
         if (each.device, each.threads, each.cores, each.delegate) == setting:
             return each.runtime
     return ""
