@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mnaslat.profiling.device import Device as Device
     from mnaslat.profiling.device import DeviceKind as DeviceKind
-    from mnaslat.profiling.device import DeviceSettings as DeviceSettings
+    from mnaslat.profiling.device import DeviceOptions as DeviceOptions
     from mnaslat.profiling.device import Failure as Failure
     from mnaslat.profiling.device import FoundDevice as FoundDevice
     from mnaslat.profiling.device import Model as Model
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Device": "device",
     "DeviceKind": "device",
-    "DeviceSettings": "device",
+    "DeviceOptions": "device",
     "Failure": "device",
     "FoundDevice": "device",
     "GuardPolicy": "phone.guard.policy",

@@ -30,7 +30,7 @@ def test_why_phones_cannot_be_seen_is_a_notice() -> None:
 
 
 def test_the_host_is_opened_with_its_settings_and_found_again() -> None:
-    device = mnaslat.open_device("host", mnaslat.DeviceSettings(threads=2))
+    device = mnaslat.open_device("host", mnaslat.DeviceOptions(threads=2))
     configuration = device.configuration("fp32")
     assert configuration.threads == 2
     assert mnaslat.reopen_device(configuration).configuration("fp32") == configuration
@@ -47,7 +47,7 @@ def test_the_host_is_opened_with_its_settings_and_found_again() -> None:
 )
 def test_what_a_device_has_not_is_a_wrong_argument(settings: Any, says: str) -> None:
     with pytest.raises(ArgumentError, match=says) as caught:
-        mnaslat.open_device("host", mnaslat.DeviceSettings(**settings))
+        mnaslat.open_device("host", mnaslat.DeviceOptions(**settings))
     assert caught.value.argument == "device"
 
 
