@@ -11,11 +11,13 @@ def candidate_size(
 
     Args:
         own_resolution: Of the networks.
-        resolution: What was asked for; None keeps the networks' own up to 64 pixels, else takes 32.
-        width: What was asked for; None is 1 where the networks keep their size, else 0.35.
+        resolution: As requested; None keeps the networks' own up to 64 pixels, else takes 32.
+        width: As requested; None is 1 where the networks keep their size, else 0.35.
 
-    >>> child_size(224, None, None), child_size(48, None, None), child_size(48, 32, None)
-    ((32, 0.35), (48, 1.0), (32, 0.35))
+    >>> candidate_size(224, None, None), candidate_size(48, None, None)
+    ((32, 0.35), (48, 1.0))
+    >>> candidate_size(48, 32, None)
+    (32, 0.35)
     """
     small = own_resolution <= SMALL_RESOLUTION
     chosen = resolution or (own_resolution if small else _RESOLUTION)

@@ -51,10 +51,8 @@ def test_a_function_of_the_caller_is_an_accuracy_source() -> None:
     source = FunctionAccuracy(lambda architecture: 0.25)
     ((_, result),) = source.evaluate(NETWORKS[:1])
     assert result.accuracy == 0.25
-    assert source.description == (
-        "function tests.search.test_accuracy:"
-        "test_a_function_of_the_caller_is_an_accuracy_source.<locals>.<lambda>"
-    )
+    name = "test_a_function_of_the_caller_is_an_accuracy_source.<locals>.<lambda>"
+    assert source.description == f"function {__name__}:{name}"
     with pytest.raises(TypeError, match="must be an AccuracySource, a function of an Arch.* int"):
         FunctionAccuracy(3)  # type: ignore[arg-type]
 

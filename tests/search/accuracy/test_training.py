@@ -94,7 +94,7 @@ from pathlib import Path
 import torch
 from mnaslat.data.images.loading import load_images
 from mnaslat.search.accuracy.training import train
-from tests.search.test_training import SETTINGS
+from tests.search.accuracy.test_training import SETTINGS
 from tests.search.tiny_networks import tiny_network
 
 torch.set_num_threads(1)
@@ -114,7 +114,7 @@ def test_a_killed_training_goes_on_in_a_fresh_process(digits: ImageSet, tmp_path
     def run(kill_after: int) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-c", KILLED, str(tmp_path / "training.pt"), str(kill_after)],
-            cwd=Path(__file__).parents[2],
+            cwd=Path(__file__).parents[3],
             env={
                 **os.environ,
                 "PYTHONSAFEPATH": "",  # it imports the tests

@@ -165,7 +165,7 @@ SEARCHING = """
 import signal
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a test in the background may ignore it
-from tests.search.test_proxy import CANDIDATES, proxy_of, worker_pids
+from tests.search.accuracy.test_proxy import CANDIDATES, proxy_of, worker_pids
 
 source = proxy_of(n_epochs=10_000)
 source._idle({}, 1)
@@ -179,7 +179,7 @@ for _ in source.evaluate(CANDIDATES):
 def test_workers_end_with_the_search_however_it_ends(ending: signal.Signals) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", SEARCHING],
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
         env={**os.environ, "PYTHONSAFEPATH": ""},  # it imports the tests
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

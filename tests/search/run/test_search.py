@@ -74,7 +74,7 @@ CHILD = textwrap.dedent(
         search.run()
     """
 )
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 N_VALIDATED = 5  # in a round
 
 
