@@ -39,7 +39,6 @@ def test_the_host_is_opened_with_its_settings_and_found_again() -> None:
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"threads": 0}, "threads must be at least 1"),
         ({"cores": "fast"}, "write any, 1, or 0,1"),
         ({"delegate": "gpu"}, "runs models with xnnpack"),
     ],
@@ -49,6 +48,11 @@ def test_what_a_device_has_not_is_a_wrong_argument(settings: Any, says: str) -> 
     with pytest.raises(ArgumentError, match=says) as caught:
         mnaslat.open_device("host", mnaslat.DeviceOptions(**settings))
     assert caught.value.argument == "device"
+
+
+def test_options_are_checked_where_they_are_made() -> None:
+    with pytest.raises(ValueError, match="threads must be at least 1, got 0"):
+        mnaslat.DeviceOptions(threads=0)
 
 
 def test_a_device_that_is_not_here_is_a_state_of_the_world(adb_server: AdbServer) -> None:
