@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from mnaslat.search import Winner as Winner
     from mnaslat.search import load_winner as load_winner
     from mnaslat.search.run.run_folder import SearchRun as SearchRun
+    from mnaslat.space import Choice as Choice
+    from mnaslat.space import Choices as Choices
     from mnaslat.space import Decision as Decision
     from mnaslat.space import SearchSpace as SearchSpace
     from mnaslat.space import load_space as load_space
@@ -68,6 +70,7 @@ if TYPE_CHECKING:
     from mnaslat.workflow.validate import ValidatedCandidate as ValidatedCandidate
     from mnaslat.workflow.validate import validate_run as validate_run
     from mnaslat.zoo import load_network as load_network
+    from mnaslat.zoo import network_names as network_names
 
 __version__ = "0.1.0"
 
@@ -76,6 +79,8 @@ _HOMES = {
     "ArgumentError": "mnaslat.errors",
     "Block": "mnaslat.architecture",
     "Calibration": "mnaslat.workflow.calibrate",
+    "Choice": "mnaslat.space",
+    "Choices": "mnaslat.space",
     "Configuration": "mnaslat.data.measurement",
     "Decision": "mnaslat.space",
     "Device": "mnaslat.profiling.device",
@@ -118,6 +123,7 @@ _HOMES = {
     "load_winner": "mnaslat.search",
     "lower": "mnaslat.lowering",
     "measure_networks": "mnaslat.workflow.measure",
+    "network_names": "mnaslat.zoo",
     "open_device": "mnaslat.workflow.devices",
     "open_run": "mnaslat.workflow.runs",
     "predict_networks": "mnaslat.workflow.predict",

@@ -251,8 +251,13 @@ class Architecture:
         """Read what ``to_json`` wrote.
 
         Raises:
-            ValueError: If the dictionary is of a newer format, lacks a field or has a wrong one.
+            ValueError: If it is no dictionary, of a newer format, lacks a field or has a wrong one.
         """
+        if not isinstance(data, Mapping):
+            raise ValueError(
+                f"An architecture is read from a dictionary, got {type(data).__name__}. Of a text, "
+                "pass json.loads(text); of a file, pass json.loads(path.read_text())."
+            )
         settings = dict(data)
         version = settings.pop("format", None)
         if version != _JSON_VERSION:

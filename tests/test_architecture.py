@@ -310,3 +310,9 @@ def test_width_scales_stem_and_blocks_but_not_the_head(
 def test_a_width_that_is_not_positive_is_refused(width: float) -> None:
     with pytest.raises(ValueError, match=r"width must be positive, got"):
         Architecture.from_blocks([A1_BLOCK_3]).scaled(width)
+
+
+@pytest.mark.parametrize("data", ['{"format": 1}', b"{}", None, ["r1_k3_s11_e1_i32_o16"], 1])
+def test_json_that_is_no_dictionary_says_what_to_pass(data: Any) -> None:
+    with pytest.raises(ValueError, match=r"from a dictionary, got \w+\..*pass json\.loads\(text\)"):
+        Architecture.from_json(data)

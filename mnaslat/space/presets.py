@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from mnaslat.space.accel_nasbench import accel_nasbench
+from mnaslat.space.checks import check_space
 from mnaslat.space.mnasnet import mnasnet
 from mnaslat.space.nas_bench_macro import nas_bench_macro
 from mnaslat.space.search_space import SearchSpace
@@ -32,7 +33,8 @@ def load_space(
     """Load a preset by name, or a user's space as ``FILE.py:FUNCTION`` or ``MODULE:FUNCTION``.
 
     The function is called with ``width``, ``resolution`` and ``n_classes`` and returns a
-    ``SearchSpace``. The file is run: name only files you trust.
+    ``SearchSpace``. The file is run: name only files you trust. The space is then checked on some
+    of its networks, which takes a part of a second.
 
     Args:
         name: Of the space.
@@ -43,7 +45,7 @@ def load_space(
             10), or 1000.
 
     Raises:
-        ValueError: If there is no such preset, file or function.
+        ValueError: If there is no such preset, file or function, or a user's space does not work.
     """
     if name in _PRESETS:
         given = {"resolution": resolution, "n_classes": n_classes}
@@ -61,4 +63,6 @@ def load_space(
     )
     if not isinstance(space, SearchSpace):
         raise ValueError(f"{name} returned a {type(space).__name__}, not a SearchSpace.")
-    return replace(space, name=name, width=width)
+    space = replace(space, name=name, width=width)
+    check_space(space)
+    return space

@@ -25,12 +25,23 @@ Choices = Mapping[str, Choice]
 
 @dataclass(frozen=True)
 class Decision:
-    """One thing the controller decides: a name and what can be chosen."""
+    """One decision of a search: its name and the choices.
+
+    Raises:
+        ValueError: If there is no name, or the choices are none or not distinct.
+
+    >>> Decision("kernel", (3, 5))
+    Decision(name='kernel', choices=(3, 5))
+    """
 
     name: str
     choices: tuple[Choice, ...]
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name:
+            raise ValueError(f"A decision needs a name, got {self.name!r}.")
+        if isinstance(self.choices, str):
+            raise ValueError(f"Decision {self.name} needs a tuple of choices, got a text.")
         if not self.choices or len(set(self.choices)) != len(self.choices):
             raise ValueError(f"Decision {self.name} needs distinct choices, got {self.choices}.")
 
@@ -59,6 +70,22 @@ class SearchSpace:
     title: str = ""
     width: float = 1.0
 
+    def __post_init__(self) -> None:
+        names = [decision.name for decision in self.decisions]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if not names or twice:
+            raise ValueError(
+                f"Space {self.name} needs decisions of different names, got "
+                f"{', '.join(twice) + ' twice' if twice else 'none'}."
+            )
+        for part, own in self.parts.items():
+            unknown = [name for name in own if name not in names]
+            if isinstance(own, str) or unknown:
+                raise ValueError(
+                    f"Space {self.name}: parts[{part!r}] must be a tuple of names of decisions; "
+                    f"there is no decision {own if isinstance(own, str) else unknown[0]!r}."
+                )
+
     def __repr__(self) -> str:
         """Show the name and how many decisions there are."""
         return f"SearchSpace({self.name!r}, {len(self.decisions)} decisions, width={self.width:g})"
@@ -79,7 +106,19 @@ class SearchSpace:
         Raises:
             ValueError: If there are too many or too few tokens or one is out of range.
         """
-        return self.build(self._choices(self.check(tokens)))
+        return self.build(self.choices_of(tokens))
+
+    def choices_of(self, tokens: ArrayLike) -> dict[str, Choice]:
+        """Return the choices of one row of tokens, by decision name.
+
+        Raises:
+            ValueError: If there are too many or too few tokens or one is out of range.
+        """
+        row = self.check(tokens)
+        return {
+            decision.name: decision.choices[token]
+            for decision, token in zip(self.decisions, row, strict=True)
+        }
 
     def encode(self, architecture: Architecture) -> Tokens:
         """The tokens of an architecture.
@@ -130,15 +169,6 @@ class SearchSpace:
         """``n`` rows drawn uniformly, shape ``(n, decisions)``."""
         return rng.integers(0, self.n_choices, size=(n, len(self.decisions)))
 
-    def mutate(self, tokens: ArrayLike, rng: np.random.Generator, n_changes: int = 1) -> Tokens:
-        """A copy of one row with ``n_changes`` decisions changed to another choice."""
-        row: Tokens = self.check(tokens).copy()
-        open_ = np.flatnonzero(self.n_choices > 1)
-        for index in rng.choice(open_, size=min(n_changes, len(open_)), replace=False):
-            n_choices = self.n_choices[index]
-            row[index] = (row[index] + rng.integers(1, n_choices)) % n_choices
-        return row
-
     def layer_frequencies(self, precision: Precision = "fp32") -> dict[str, float]:
         """How often each distinct layer occurs in a random network, by layer signature.
 
@@ -163,15 +193,16 @@ class SearchSpace:
             for layer, signature in zip(graph.layers, graph.layer_signatures, strict=True)
         }
 
-    def part_architectures(self) -> Iterator[tuple[str, list[Architecture]]]:
-        """For each part, architectures that between them hold every form the part can take.
+    def part_architectures(self, *parts: str) -> Iterator[tuple[str, list[Architecture]]]:
+        """Yield each part, or each one named, with architectures that hold every form of it.
 
         The decisions that the part depends on run through all combinations; all others stand at
         their first choice.
         """
         first = {decision.name: decision.choices[0] for decision in self.decisions}
         by_name = {decision.name: decision for decision in self.decisions}
-        for part, names in self.parts.items():
+        for part in parts or self.parts:
+            names = self.parts[part]
             combinations = itertools.product(*(by_name[name].choices for name in names))
             yield (
                 part,
@@ -184,9 +215,3 @@ class SearchSpace:
     def _part_graphs(self, precision: Precision) -> Iterator[tuple[str, list[Graph]]]:
         for part, architectures in self.part_architectures():
             yield part, [lower(architecture, precision) for architecture in architectures]
-
-    def _choices(self, row: Tokens) -> Choices:
-        return {
-            decision.name: decision.choices[token]
-            for decision, token in zip(self.decisions, row, strict=True)
-        }

@@ -4,8 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from numpy.typing import ArrayLike
 
 from mnaslat.architecture import Block
@@ -193,29 +191,6 @@ def test_networks_outside_the_space_are_refused(space: SearchSpace) -> None:
 
 
 # --- Chance ----------------------------------------------------------------------------------
-
-
-@given(st.integers(0, 2**32), st.integers(0, 42))
-def test_mutation_changes_exactly_as_many_decisions_as_asked(seed: int, n_changes: int) -> None:
-    space = load_space("mnasnet")
-    rng = np.random.default_rng(seed)
-    row = space.sample(1, rng)[0]
-    before = row.copy()
-    mutated = space.mutate(row, rng, n_changes)
-    assert (row == before).all()
-    assert int((mutated != row).sum()) == n_changes
-    assert (space.check(mutated) == mutated).all()
-
-
-def test_mutation_reaches_every_other_choice(space: SearchSpace) -> None:
-    rng = np.random.default_rng(0)
-    row = np.zeros(42, dtype=np.int64)
-    reached = {
-        (int(index), int(mutated[index]))
-        for mutated in (space.mutate(row, rng) for _ in range(4000))
-        for index in np.flatnonzero(mutated)
-    }
-    assert len(reached) == int((space.n_choices - 1).sum())
 
 
 def test_samples_are_uniform_and_the_seed_decides_them(space: SearchSpace) -> None:
