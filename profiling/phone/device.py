@@ -1,4 +1,4 @@
-"""A phone as a device: prepared, measured in sittings, guarded, waited for when it goes away."""
+"""Measures on a phone: one call at a time, in batches, guarded, resumed after interruptions."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -10,12 +10,8 @@ from mnaslat.errors import MnaslatError, WorkspaceBusy
 from mnaslat.graph import Precision
 from mnaslat.profiling.device import Failure, Model, Notice
 from mnaslat.profiling.phone.adb.conditions import khz_by_core
-from mnaslat.profiling.phone.adb.connection import Connection
-from mnaslat.profiling.phone.adb.description import Description
-from mnaslat.profiling.phone.guard.guard import Guard, Sentinel
-from mnaslat.profiling.phone.guard.policy import GuardPolicy
-from mnaslat.profiling.phone.measurement_loop import Measuring
-from mnaslat.profiling.phone.tool.binary import Binary
+from mnaslat.profiling.phone.measurement_loop import MeasurementLoop
+from mnaslat.profiling.phone.session import PhoneSession
 from mnaslat.profiling.timing_plan import TimingPlan
 
 _TOOL_MS = 1e-3  # the tool counts whole microseconds
@@ -44,52 +40,28 @@ class PhoneDevice:
     """One phone in one setting.
 
     Args:
-        connection: To it.
-        description: What it is; it must still be that whenever it comes back.
-        binary: The benchmark tool.
-        threads: Threads of the runtime.
-        cores: That the tool is pinned to; empty lets the system choose.
-        delegate: One of ``DELEGATES``.
-        policy: In which conditions it may be measured.
-        absence_limit_s: How long to wait for a phone that went away.
+        session: The phone, its benchmark tool and its settings.
     """
 
-    def __init__(
-        self,
-        connection: Connection,
-        description: Description,
-        binary: Binary,
-        *,
-        threads: int = 1,
-        cores: tuple[int, ...] = (),
-        delegate: str = "xnnpack",
-        policy: GuardPolicy | None = None,
-        absence_limit_s: float = 300.0,
-    ) -> None:
-        self.connection, self.description, self.binary = connection, description, binary
-        self.threads, self.cores, self.delegate = threads, cores, delegate
-        self.policy, self.absence_limit_s = policy or GuardPolicy(), absence_limit_s
-        # What the phone was like when it was first measured here: later conditions and the
-        # sentinel's later latencies are compared with these.
-        self.guard = Guard(self.policy)
-        self.sentinel = Sentinel(self.policy)
-        self.has_begun = False
+    def __init__(self, session: PhoneSession) -> None:
+        self.session = session
 
     @property
     def name(self) -> str:
         """Model and a few digits of a hash: the same over USB and TCP, and not personal."""
-        return self.description.name
+        return self.session.name
 
     def configuration(self, precision: Precision) -> Configuration:
         """What latencies measured now are comparable with."""
+        session = self.session
         return Configuration(
             device=self.name,
-            fingerprint=self.description.fingerprint,
+            fingerprint=session.description.fingerprint,
             precision=precision,
-            threads=self.threads,
-            cores=cores_text(self.cores),
-            delegate=self.delegate,
-            runtime=self.binary.label,
+            threads=session.threads,
+            cores=cores_text(session.cores),
+            delegate=session.delegate,
+            runtime=session.binary.label,
         )
 
     def plan(self, kind: Subject) -> TimingPlan:
@@ -99,14 +71,15 @@ class PhoneDevice:
     def remember(self, circumstances: Sequence[Mapping[str, str]]) -> None:
         """Learn the highest clocks and the sentinel's first latencies of earlier rounds.
 
-        Otherwise a sweep that goes on while the phone is capped would take that for normal.
+        Otherwise a sweep that is resumed while the phone is capped would take that for normal.
         """
-        cores = self.cores or range(self.description.n_cores)
-        self.guard.remember(
+        session = self.session
+        cores = session.cores or range(session.description.n_cores)
+        session.guard.remember(
             khz_by_core(each["max_khz"], cores) for each in circumstances if "max_khz" in each
         )
         readings = [each["sentinel_ms"] for each in circumstances if "sentinel_ms" in each]
-        self.sentinel.remember(float(text) for text in dict.fromkeys(readings))
+        session.sentinel.remember(float(text) for text in dict.fromkeys(readings))
 
     def measure(
         self, models: Iterable[Model], plan: TimingPlan
@@ -125,6 +98,9 @@ class PhoneDevice:
                 stack.enter_context(held)
             except WorkspaceBusy:
                 raise
-            except MnaslatError as error:  # no place for the file: no reason not to measure
-                yield Notice(f"{self.name}: nothing keeps others from measuring beside: {error}")
-            yield from Measuring(self, plan).run(models)
+            except MnaslatError as error:  # continue without a lock if its file cannot be created
+                yield Notice(
+                    f"{self.name}: other processes may measure at the same time, because the lock "
+                    f"file could not be created: {error}"
+                )
+            yield from MeasurementLoop(self.session, plan).run(models)

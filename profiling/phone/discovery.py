@@ -13,6 +13,7 @@ from mnaslat.profiling.phone.adb.queries import conditions_now, describe
 from mnaslat.profiling.phone.device import PhoneDevice, cores_text
 from mnaslat.profiling.phone.guard.guard import Guard, advice
 from mnaslat.profiling.phone.guard.policy import GuardPolicy
+from mnaslat.profiling.phone.session import PhoneSession
 from mnaslat.profiling.phone.tool.binary import find_binary, has_binary
 from mnaslat.profiling.phone.tool.delegates import DELEGATES
 
@@ -71,15 +72,16 @@ class PhoneKind:
             sha256=runtime.removeprefix(_TOOL) if _TOOL in runtime else "",
             on_progress=on_download,
         )
-        return PhoneDevice(
-            connection=connection,
-            description=description,
-            binary=binary,
+        session = PhoneSession(
+            connection,
+            description,
+            binary,
             threads=options.threads,
             cores=cores,
             delegate=delegate,
             policy=options.guard,
         )
+        return PhoneDevice(session)
 
 
 def connect(name: str) -> Connection:

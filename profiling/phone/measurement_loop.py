@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from mnaslat.data.measurement import Round
 from mnaslat.errors import DeviceError, DeviceLost
@@ -18,13 +17,11 @@ from mnaslat.profiling.phone.guard.guard import Problem
 from mnaslat.profiling.phone.readiness import begin, wait_until_fit
 from mnaslat.profiling.phone.reconnection import recognise, wait_until_back
 from mnaslat.profiling.phone.run_outcome import Judge, ToolBroken
+from mnaslat.profiling.phone.session import PhoneSession
 from mnaslat.profiling.phone.tool.installation import Installed, install, tool_command
 from mnaslat.profiling.phone.tool.output import BenchmarkOutput
 from mnaslat.profiling.timing_plan import TimingPlan
 from mnaslat.tflite import write_tflite
-
-if TYPE_CHECKING:
-    from mnaslat.profiling.phone.device import PhoneDevice
 
 _SENTINEL = "fp32 56x56x64 conv3x3>64:relu"  # 116 M multiply-adds: a few milliseconds on a big core
 _BATCH_S = 20.0  # of timed runs: the loss is small when a phone goes away
@@ -44,20 +41,20 @@ class _Pending:
     n_losses: int = 0  # of the phone, while the model was running
 
 
-class Measuring:
+class MeasurementLoop:
     """State of one call of ``PhoneDevice.measure``."""
 
-    def __init__(self, device: "PhoneDevice", plan: TimingPlan) -> None:
-        self.device, self.plan = device, plan
-        self.connection = device.connection
+    def __init__(self, session: PhoneSession, plan: TimingPlan) -> None:
+        self.session, self.plan = session, plan
+        self.connection = session.connection
         self.judge = Judge(
-            phone=device.name,
-            binary=device.binary,
-            delegate=device.delegate,
+            phone=session.name,
+            binary=session.binary,
+            delegate=session.delegate,
             timeout_s=plan.timeout_s,
         )
         # The clock of the fastest core tells of the others where the system chooses.
-        self.core = min(device.cores or device.description.clusters[-1].cores, default=0)
+        self.core = min(session.cores or session.description.clusters[-1].cores, default=0)
         self.sentinel_model = write_tflite(Graph.parse(_SENTINEL))
         self.sentinel_ms = 0.0  # at last
         self.pending: deque[_Pending] = deque()
@@ -75,32 +72,32 @@ class Measuring:
             trouble = "no round could be taken in good conditions"
             try:
                 if not self.is_recognised:
-                    recognise(self.device)
+                    recognise(self.session)
                     self.is_recognised = True
-                tool = install(self.connection, self.device.binary)
-                if not self.device.has_begun:
-                    yield from begin(self.device)
+                tool = install(self.connection, self.session.binary)
+                if not self.session.has_begun:
+                    yield from begin(self.session)
                 yield from self._sit(batch, tool)
             except DeviceLost as lost:
                 trouble = str(lost)
                 yield from self._blame_for_loss()
-                yield from wait_until_back(self.device, trouble)
+                yield from wait_until_back(self.session, trouble)
                 self.is_recognised = True
             except (ToolBroken, ToolChanged) as broken:
                 trouble = str(broken)
-                yield Notice(f"{self.device.name}: {trouble.rstrip('.')}; looking at it again")
+                yield Notice(f"{self.session.name}: {trouble.rstrip('.')}; looking at it again")
             except NotUnpacked as refused:
                 trouble = f"the models cannot be stored on it: {refused}"
                 yield self._with_fewer_models(len(batch), trouble)
             n_barren = 0 if self.has_progressed else n_barren + 1
             if n_barren == _MAX_BARREN:
                 raise DeviceError(
-                    f"Phone {self.device.name} gave no measurement {_MAX_BARREN} times in a row; "
+                    f"Phone {self.session.name} gave no measurement {_MAX_BARREN} times in a row; "
                     f"at last: {trouble.rstrip('.')}. Restart the phone, then type the same "
                     "command: it goes on where it was."
                 )
             if n_barren > 1:  # whatever it is may pass
-                time.sleep(self.device.policy.poll_s)
+                time.sleep(self.session.policy.poll_s)
 
     def _next_batch(self, source: Iterator[Model]) -> list[_Pending]:
         """The next models for one sitting, those that wait for another attempt first."""
@@ -117,13 +114,13 @@ class Measuring:
         self, batch: list[_Pending], tool: Installed
     ) -> Iterator[tuple[str, Round | Failure] | Notice]:
         """One sitting; ends early where the phone is not fit, after waiting until it is."""
-        device = self.device
+        session = self.session
         command = tool_command(
             tool.path,
             self.plan,
-            threads=device.threads,
-            cores=device.cores,
-            delegate=device.delegate,
+            threads=session.threads,
+            cores=session.cores,
+            delegate=session.delegate,
         )
         held: list[Ran] = []  # until the conditions after them are known
         problems: tuple[Problem, ...] = ()
@@ -132,7 +129,7 @@ class Measuring:
             command,
             [self.sentinel_model, *(each.content for each in batch)],
             tool=tool,
-            cores=device.cores,
+            cores=session.cores,
             core=self.core,
             limit_s=self.plan.timeout_s,
         )
@@ -145,14 +142,14 @@ class Measuring:
                     self.running = None
                     held.append(told)
                 else:
-                    problems = device.guard.problems(told)
+                    problems = session.guard.problems(told)
                     if problems:
                         break
                     yield from self._settle(held, batch, told)
                     held = []
         if problems:
             n_discarded = sum(each.index > 0 for each in held)
-            yield from wait_until_fit(device, problems, n_discarded=n_discarded)
+            yield from wait_until_fit(session, problems, n_discarded=n_discarded)
 
     def _settle(
         self, held: list[Ran], batch: list[_Pending], conditions: Conditions
@@ -161,7 +158,7 @@ class Measuring:
         suspect: tuple[_Pending, Failure] | None = None  # until the sentinel has run after it
         for ran in held:
             most_khz = [each.most_khz for each in (ran.before, ran.after) if each.most_khz]
-            cap = self.device.guard.cap(self.core, min(most_khz, default=None))
+            cap = self.session.guard.cap(self.core, min(most_khz, default=None))
             if ran.index == 0:
                 yield from self._check_sentinel(ran, is_usual=not cap)
                 if suspect is not None:
@@ -169,7 +166,7 @@ class Measuring:
                     suspect = None
                 continue
             if cap:
-                yield Notice(f"{self.device.name}: a round is repeated: {cap}", n_repeated=1)
+                yield Notice(f"{self.session.name}: a round is repeated: {cap}", n_repeated=1)
                 continue
             pending = batch[ran.index - 1]
             told = self.judge.model(ran)
@@ -215,9 +212,9 @@ class Measuring:
         if not is_usual:
             return
         self.sentinel_ms = told.statistics.min_ms
-        alarm = self.device.sentinel.add(told.statistics.min_ms)
+        alarm = self.session.sentinel.add(told.statistics.min_ms)
         if alarm:
-            yield Notice(f"{self.device.name}: {alarm}")
+            yield Notice(f"{self.session.name}: {alarm}")
 
     def _round(
         self, pending: _Pending, ran: Ran, told: BenchmarkOutput, conditions: Conditions
@@ -234,16 +231,16 @@ class Measuring:
                 "delegated": told.delegated,
                 "sentinel_ms": f"{self.sentinel_ms:.6g}",
                 "attempts": str(pending.n_attempts + 1),
-                **({"guard": changes} if (changes := self.device.policy.changes) else {}),
+                **({"guard": changes} if (changes := self.session.policy.changes) else {}),
             },
         )
 
     def _with_fewer_models(self, n_models: int, trouble: str) -> Notice:
         if n_models == 1:
             raise DeviceError(
-                f"Phone {self.device.name}: {trouble}. Free some storage on it (`adb shell df "
+                f"Phone {self.session.name}: {trouble}. Free some storage on it (`adb shell df "
                 "/data` shows how much there is), then type the same command: it goes on where it "
                 "was."
             )
         self.max_models = n_models // 2
-        return Notice(f"{self.device.name}: {trouble}; trying with {self.max_models} at a time")
+        return Notice(f"{self.session.name}: {trouble}; trying with {self.max_models} at a time")

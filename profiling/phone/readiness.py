@@ -3,16 +3,13 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
 from mnaslat.errors import DeviceError
 from mnaslat.profiling.device import Notice
 from mnaslat.profiling.phone.adb.queries import conditions_now
 from mnaslat.profiling.phone.guard.guard import Problem, advice
+from mnaslat.profiling.phone.session import PhoneSession
 from mnaslat.units import format_duration
-
-if TYPE_CHECKING:
-    from mnaslat.profiling.phone.device import PhoneDevice
 
 _SAY_AGAIN_S = 60.0
 _CAP_LIFTS_S = 60.0  # after which a capped clock is taken as this phone's normal one
@@ -20,7 +17,7 @@ _CAP_LIFTS_S = 60.0  # after which a capped clock is taken as this phone's norma
 Problems = tuple[Problem, ...]
 
 
-def begin(device: "PhoneDevice") -> Iterator[Notice]:
+def begin(session: PhoneSession) -> Iterator[Notice]:
     """Take the conditions now as those that later ones are compared with.
 
     A clock that is capped may be so for good, by the maker or by power saving, or because the
@@ -30,31 +27,31 @@ def begin(device: "PhoneDevice") -> Iterator[Notice]:
         DeviceLost: If the phone goes away.
         DeviceError: If it is not fit, and waiting does not help.
     """
-    if device.policy.changes:
-        yield Notice(f"{device.name}: guarded with {device.policy.changes}")
-    conditions = conditions_now(device.connection, device.cores)
-    others = _but_caps(device.guard.problems(conditions))
+    if session.policy.changes:
+        yield Notice(f"{session.name}: guarded with {session.policy.changes}")
+    conditions = conditions_now(session.connection, session.cores)
+    others = _but_caps(session.guard.problems(conditions))
     if others:
-        yield from wait_until_fit(device, others, judge=_but_caps)
-        conditions = conditions_now(device.connection, device.cores)
+        yield from wait_until_fit(session, others, judge=_but_caps)
+        conditions = conditions_now(session.connection, session.cores)
     started, has_said = time.monotonic(), False
-    while caps := _caps(device.guard.problems(conditions)):
+    while caps := _caps(session.guard.problems(conditions)):
         if time.monotonic() - started > _CAP_LIFTS_S:
             break
         if not has_said:
             has_said = True
             texts = "; ".join(each.text for each in caps)
-            yield Notice(f"{device.name}: {texts}; waiting a minute at most")
-        time.sleep(device.policy.poll_s)
-        conditions = conditions_now(device.connection, device.cores)
-    device.guard.begin(conditions)
-    device.has_begun = True
+            yield Notice(f"{session.name}: {texts}; waiting a minute at most")
+        time.sleep(session.policy.poll_s)
+        conditions = conditions_now(session.connection, session.cores)
+    session.guard.begin(conditions)
+    session.has_begun = True
     for text in advice(conditions):
-        yield Notice(f"{device.name}: {text}")
+        yield Notice(f"{session.name}: {text}")
 
 
 def wait_until_fit(
-    device: "PhoneDevice",
+    session: PhoneSession,
     problems: Problems,
     *,
     n_discarded: int = 0,
@@ -63,7 +60,7 @@ def wait_until_fit(
     """Wait until the problems are gone.
 
     Args:
-        device: The phone.
+        session: The phone.
         problems: That it has now.
         n_discarded: Rounds that will be repeated for them; for the message.
         judge: Picks the problems that matter.
@@ -72,7 +69,7 @@ def wait_until_fit(
         DeviceLost: If the phone goes away.
         DeviceError: If waiting does not help, or did not for ``cooldown_limit_s``.
     """
-    policy, started = device.policy, time.monotonic()
+    policy, started = session.policy, time.monotonic()
     said_at = -math.inf
     while problems:
         text = "; ".join(each.text for each in problems)
@@ -80,19 +77,19 @@ def wait_until_fit(
         if not all(each.waits for each in problems) or waited_s > policy.cooldown_limit_s:
             since = f" for {format_duration(waited_s)}" if waited_s > policy.poll_s else ""
             raise DeviceError(
-                f"Phone {device.name} is not fit to be measured{since}: {text}. Once that is "
+                f"Phone {session.name} is not fit to be measured{since}: {text}. Once that is "
                 "mended, type the same command: it goes on where it was."
             )
         if waited_s - said_at >= _SAY_AGAIN_S:
             said_at = waited_s
             repeated = f"; {n_discarded} rounds will be repeated" if n_discarded else ""
-            yield Notice(f"{device.name}: {text}{repeated}; waiting", n_repeated=n_discarded)
+            yield Notice(f"{session.name}: {text}{repeated}; waiting", n_repeated=n_discarded)
             n_discarded = 0
         time.sleep(policy.poll_s)
-        conditions = conditions_now(device.connection, device.cores)
-        problems = judge(device.guard.problems(conditions))
+        conditions = conditions_now(session.connection, session.cores)
+        problems = judge(session.guard.problems(conditions))
     waited = format_duration(time.monotonic() - started)
-    yield Notice(f"{device.name}: fit again after {waited}")
+    yield Notice(f"{session.name}: fit again after {waited}")
 
 
 def _caps(problems: Problems) -> Problems:

@@ -3,15 +3,12 @@
 import math
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from mnaslat.errors import ConfigurationMismatch, DeviceError, DeviceLost
 from mnaslat.profiling.device import Notice
 from mnaslat.profiling.phone.adb.queries import describe
+from mnaslat.profiling.phone.session import PhoneSession
 from mnaslat.units import format_duration
-
-if TYPE_CHECKING:
-    from mnaslat.profiling.phone.device import PhoneDevice
 
 _ANSWER_S = 20.0  # a phone that is busy answers late; one that takes longer is away
 _POLL_S = 1.0
@@ -21,80 +18,80 @@ _ASKS_FIRST = ("unauthorized", "authorizing")
 _WORDS = {"absent": "adb does not see it", "offline": "it does not answer"}
 
 
-def recognise(device: "PhoneDevice", *, answer_s: float = _ANSWER_S) -> None:
+def recognise(session: PhoneSession, *, answer_s: float = _ANSWER_S) -> None:
     """Make sure that the phone at the other end is the one that was opened.
 
     Raises:
         DeviceLost: If it does not answer, or is still starting.
         ConfigurationMismatch: If it is another one, or has another build of Android.
     """
-    expected = device.description.fingerprint
+    expected = session.description.fingerprint
     for _ in range(2):  # a damaged answer must not pass for another phone
         try:
-            description = describe(device.connection, timeout_s=answer_s)
+            description = describe(session.connection, timeout_s=answer_s)
         except DeviceError as error:
             raise DeviceLost(str(error)) from None
         if not description.booted:
-            raise DeviceLost(f"Phone {device.connection.serial} is starting up.")
+            raise DeviceLost(f"Phone {session.connection.serial} is starting up.")
         if description.fingerprint == expected:
             return
     raise ConfigurationMismatch(
-        f"Phone {device.connection.serial} came back as another one: {description.fingerprint}, "
+        f"Phone {session.connection.serial} came back as another one: {description.fingerprint}, "
         f"not {expected}. Latencies of the two are never mixed: what was measured is kept; start "
         "a new table with `mnaslat profile --new-table`."
     )
 
 
-def wait_until_back(device: "PhoneDevice", trouble: str) -> Iterator[Notice]:
+def wait_until_back(session: PhoneSession, trouble: str) -> Iterator[Notice]:
     """Wait for a phone that went away, and make sure that it is the same.
 
     Raises:
-        DeviceError: If it stays away for longer than ``device.absence_limit_s``.
+        DeviceError: If it stays away for longer than ``session.absence_limit_s``.
         ConfigurationMismatch: If it comes back as another one.
     """
-    limit_s, started = device.absence_limit_s, time.monotonic()
+    limit_s, started = session.absence_limit_s, time.monotonic()
     said, said_at, n_tries = "", -math.inf, 0
-    while absence := _absence(device, limit_s - (time.monotonic() - started)):
+    while absence := _absence(session, limit_s - (time.monotonic() - started)):
         n_tries += 1
         waited_s = time.monotonic() - started
         if waited_s > limit_s:
             why = _WORDS.get(absence, absence.rstrip("."))
             raise DeviceError(
-                f"Phone {device.name} ({device.connection.serial}) did not come back within "
+                f"Phone {session.name} ({session.connection.serial}) did not come back within "
                 f"{format_duration(limit_s)}: {why}. Connect it again, check with `mnaslat "
                 "devices`, and type the same command: it goes on where it was."
             )
         if absence in _ASKS_FIRST and said != absence:
-            yield Notice(f"{device.name} asks to be authorised: unlock it and accept the prompt")
+            yield Notice(f"{session.name} asks to be authorised: unlock it and accept the prompt")
         elif waited_s - said_at >= _SAY_AGAIN_S:
             said_at = waited_s
             yield Notice(f"{trouble} Waiting for it, {format_duration(limit_s)} at most")
         said = absence
-        _dial(device, absence, n_tries)
+        _dial(session, absence, n_tries)
         time.sleep(min(_POLL_S, max(limit_s - waited_s, 0.0) + 0.01))
     yield Notice(
-        f"{device.name} is back after {format_duration(time.monotonic() - started)}"
+        f"{session.name} is back after {format_duration(time.monotonic() - started)}"
         if n_tries
         else f"{trouble} It answers again"
     )
 
 
-def _absence(device: "PhoneDevice", left_s: float) -> str:
+def _absence(session: PhoneSession, left_s: float) -> str:
     """Why the phone cannot be used; empty if it can."""
     try:
-        state = device.connection.state()
+        state = session.connection.state()
         if state != "device":
             return state
-        recognise(device, answer_s=min(_ANSWER_S, max(left_s, _POLL_S)))
+        recognise(session, answer_s=min(_ANSWER_S, max(left_s, _POLL_S)))
     except DeviceError as error:
         return str(error)
     return ""
 
 
-def _dial(device: "PhoneDevice", absence: str, n_tries: int) -> None:
+def _dial(session: PhoneSession, absence: str, n_tries: int) -> None:
     if absence in _ASKS_FIRST:  # a new connection would take the prompt away
         return
     try:
-        device.connection.dial(afresh=n_tries % _TRIES_BEFORE_AFRESH == 0)
+        session.connection.dial(afresh=n_tries % _TRIES_BEFORE_AFRESH == 0)
     except DeviceError:  # asked for again, and told, at the next look
         pass

@@ -16,6 +16,7 @@ from mnaslat.profiling.phone.adb.connection import Connection
 from mnaslat.profiling.phone.adb.queries import describe
 from mnaslat.profiling.phone.device import PhoneDevice
 from mnaslat.profiling.phone.guard.policy import GuardPolicy
+from mnaslat.profiling.phone.session import PhoneSession
 from mnaslat.profiling.phone.tool.binary import Binary
 from mnaslat.profiling.phone.tool.installation import FOLDER
 from mnaslat.profiling.sweep import Job, SweepResult, sweep
@@ -78,7 +79,7 @@ class Sweeping:
 
     def open(self, *, absence_limit_s: float = 30.0, **policy: Any) -> PhoneDevice:
         """The phone as a command opens it; ``policy`` as for ``GuardPolicy``."""
-        return PhoneDevice(
+        session = PhoneSession(
             self.connection,
             self.description,
             self.binary,
@@ -86,6 +87,7 @@ class Sweeping:
             policy=GuardPolicy(**{"poll_s": 0.1, "cooldown_limit_s": 20.0, **policy}),
             absence_limit_s=absence_limit_s,
         )
+        return PhoneDevice(session)
 
     def sweep(self, *, budget_s: float = math.inf, **settings: Any) -> SweepResult:
         """One command of ``mnaslat profile``; ``settings`` as for ``open``."""

@@ -22,6 +22,7 @@ from mnaslat.profiling.phone.adb.queries import describe
 from mnaslat.profiling.phone.batch import Clock, NotUnpacked, Ran, Running
 from mnaslat.profiling.phone.device import LAYERS, NETWORKS, PhoneDevice
 from mnaslat.profiling.phone.guard.policy import GuardPolicy
+from mnaslat.profiling.phone.session import PhoneSession
 from mnaslat.profiling.phone.tool.binary import Binary
 from mnaslat.profiling.phone.tool.installation import Installed
 from mnaslat.profiling.timing_plan import TimingPlan
@@ -106,9 +107,9 @@ def ran(index: int, status: int = 0, output: str = GOOD, most_khz: int | None = 
 def played(monkeypatch: pytest.MonkeyPatch) -> Played:
     played = Played()
 
-    def begin(device: PhoneDevice) -> Iterator[Notice]:
-        device.guard.begin(Conditions(max_khz={2: 2_800_000}))
-        device.has_begun = True
+    def begin(session: PhoneSession) -> Iterator[Notice]:
+        session.guard.begin(Conditions(max_khz={2: 2_800_000}))
+        session.has_begun = True
         return iter(())
 
     monkeypatch.setattr(
@@ -128,7 +129,9 @@ def _closing(played: Played, args: Any, settings: Any) -> Iterator[Any]:
 
 def _device(**settings: Any) -> PhoneDevice:
     policy = GuardPolicy(poll_s=0.01)
-    return PhoneDevice(Connection("serial"), DESCRIPTION, BINARY, policy=policy, **settings)
+    return PhoneDevice(
+        PhoneSession(Connection("serial"), DESCRIPTION, BINARY, policy=policy, **settings)
+    )
 
 
 def _models(n: int, size: int = 1) -> list[Model]:
@@ -371,13 +374,14 @@ def device(phone: Phone, phone_benchmark_model: Path) -> PhoneDevice:
     connection = Connection(phone.serial)
     description = describe(connection)
     sha256 = hashlib.sha256(phone_benchmark_model.read_bytes()).hexdigest()
-    return PhoneDevice(
+    session = PhoneSession(
         connection,
         description,
         Binary(phone_benchmark_model, sha256),
         cores=description.clusters[-1].cores,
         policy=GuardPolicy(poll_s=0.05),
     )
+    return PhoneDevice(session)
 
 
 def _layers(n: int) -> list[Model]:
@@ -422,7 +426,7 @@ def test_a_model_s_name_is_never_run(
 
 
 def test_a_gpu_that_is_not_there(phone: Phone, device: PhoneDevice) -> None:
-    device.delegate = "gpu"
+    device.session.delegate = "gpu"
     with pytest.raises(DeviceError, match="runs nothing on the gpu delegate"):
         _measure(_layers(2), device)
     phone.set_benchmark(gpu=True)
