@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from mnaslat.architecture import Architecture as Architecture
     from mnaslat.architecture import Block as Block
     from mnaslat.architecture import Layer as Layer
+    from mnaslat.data.guard_policy import GuardPolicy as GuardPolicy
     from mnaslat.data.latency_table import LatencyTable as LatencyTable
     from mnaslat.data.measurement import Configuration as Configuration
     from mnaslat.data.workspace import Workspace as Workspace
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from mnaslat.predictors import save_predictor as save_predictor
     from mnaslat.profiling.device import Device as Device
     from mnaslat.profiling.device import DeviceOptions as DeviceOptions
-    from mnaslat.profiling.phone.guard.policy import GuardPolicy as GuardPolicy
     from mnaslat.search import SearchResult as SearchResult
     from mnaslat.search import Winner as Winner
     from mnaslat.search import load_winner as load_winner
@@ -90,7 +90,7 @@ _HOMES = {
     "Events": "mnaslat.workflow.progress",
     "FileCalibration": "mnaslat.workflow.calibrate_from_file",
     "Graph": "mnaslat.graph",
-    "GuardPolicy": "mnaslat.profiling.phone.guard.policy",
+    "GuardPolicy": "mnaslat.data.guard_policy",
     "LatencyTable": "mnaslat.data.latency_table",
     "Layer": "mnaslat.architecture",
     "MeasuredNetworks": "mnaslat.workflow.measure",

@@ -30,7 +30,7 @@ def find_devices(on_trouble: Callable[[str], None] = lambda text: None) -> list[
     return devices
 
 
-def known_as(name: str) -> str | None:
+def device_name(name: str) -> str | None:
     """What tables and predictors call the device with that serial or name; None if it is not here.
 
     Raises:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mnaslat.architecture import Architecture
+from mnaslat.data.convergence import has_converged
 from mnaslat.data.measurement import Configuration, Measurement, Round, Subject
 from mnaslat.data.measurement_store import Store
 from mnaslat.errors import DeviceError
@@ -172,7 +173,7 @@ class _Run:
             for signature in wave
             if signature not in self.failures
             and self._n_rounds(signature) == number - 1
-            and (number <= self.plan.n_rounds or not self._is_settled(signature))
+            and (number <= self.plan.n_rounds or not self._has_converged(signature))
         ]
 
     def measure(self, due: Sequence[str], number: int) -> None:
@@ -220,7 +221,8 @@ class _Run:
             n_measured=len(self.measured),
             n_rounds=self.n_rounds,
             n_unsettled=sum(
-                self._n_rounds(signature) >= self.plan.n_rounds and not self._is_settled(signature)
+                self._n_rounds(signature) >= self.plan.n_rounds
+                and not self._has_converged(signature)
                 for signature in self.measured
             ),
             n_left=len(set(self.job.signatures) - set(self.measured) - set(self.failures)),
@@ -257,17 +259,21 @@ class _Run:
     def _n_rounds(self, signature: str) -> int:
         return self.measured[signature].n_rounds if signature in self.measured else 0
 
-    def _is_settled(self, signature: str) -> bool:
+    def _has_converged(self, signature: str) -> bool:
         if signature not in self.measured:
             return False
         found = self.measured[signature]
-        difference_ms = found.spread * found.latency_ms / 1.001  # it comes out of a division
-        return found.spread <= self.plan.agreement or difference_ms <= self.plan.resolution_ms
+        return has_converged(
+            found.latency_ms,
+            found.spread,
+            agreement=self.plan.agreement,
+            resolution_ms=self.plan.resolution_ms,
+        )
 
     def _is_done(self, signature: str) -> bool:
         rounds = self._n_rounds(signature)
         return rounds >= self.plan.max_rounds or (
-            rounds >= self.plan.n_rounds and self._is_settled(signature)
+            rounds >= self.plan.n_rounds and self._has_converged(signature)
         )
 
     def _seconds_per_round(self) -> float:

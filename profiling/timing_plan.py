@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
+from mnaslat.data.convergence import LAYER_AGREEMENT
+
 
 @dataclass(frozen=True, kw_only=True)
 class TimingPlan:
-    """One sitting (a round) of a model, and how many rounds there are.
+    """How long one round of a model is, and how many rounds there are.
 
     The estimate is the minimum over rounds that lie far apart in time; figures that led to these
     defaults are in ``docs/decisions.md``, "How long to measure".
@@ -19,7 +21,7 @@ class TimingPlan:
     min_warmup_runs: int = 2
     n_rounds: int = 2  # of every model
     max_rounds: int = 5  # of a model whose rounds disagree
-    agreement: float = 0.02  # two rounds that differ by less are taken as settled
+    agreement: float = LAYER_AGREEMENT  # two rounds that differ by less have converged
     resolution_ms: float = 0.0  # of the clock: a smaller difference means nothing
     timeout_s: float = 60.0  # a round that takes longer hangs
 

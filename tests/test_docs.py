@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from mnaslat.data.guard_policy import GuardPolicy
 from mnaslat.data.latency_table import LatencyTable, Row
 from mnaslat.data.measurement import Configuration
 from mnaslat.predictors import CalibratedPredictor, TablePredictor, save_predictor
 from mnaslat.profiling.phone.device import LAYERS, NETWORKS
-from mnaslat.profiling.phone.guard.policy import GuardPolicy
 from mnaslat.space import load_space
 from tests.command_line import help_of
 

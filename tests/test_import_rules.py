@@ -101,32 +101,20 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "search.searchers": (*SPINE, *_SEARCH_DATA, "search.accuracy.source", "search.controllers"),
     # Inside phone: connection, then tool and guard, then the session that the rest works in.
     "profiling.phone.adb": (*SPINE, "data", "profiling.device"),
-    "profiling.phone.tool": (*SPINE, "data", "profiling.device", "profiling.phone.adb"),
+    "profiling.phone.tool": (
+        *SPINE,
+        "data",
+        "profiling.device",
+        "profiling.timing_plan",
+        "profiling.phone.adb",
+    ),
     "profiling.phone.guard": (*SPINE, "data", "profiling.device", "profiling.phone.adb"),
 }
 MAY_USE_REGISTRIES = ("search.run", "workflow", "cli", "search")
 
 # Arrows that the layout does not allow and that are still there.
-KNOWN_VIOLATIONS: frozenset[tuple[str, str]] = frozenset(
-    {
-        ("cli.options", "profiling.phone.tool.delegates"),
-        ("profiling.phone.tool.installation", "profiling.timing_plan"),
-        ("reports.conditions", "profiling.phone.guard.policy"),
-        ("reports.predictor_page", "profiling.timing_plan"),
-    }
-)
-KNOWN_CIRCLES: frozenset[frozenset[str]] = frozenset(
-    {
-        frozenset(
-            {
-                "profiling.phone.device",
-                "profiling.phone.measurement_loop",
-                "profiling.phone.readiness",
-                "profiling.phone.reconnection",
-            }
-        ),
-    }
-)
+KNOWN_VIOLATIONS: frozenset[tuple[str, str]] = frozenset()
+KNOWN_CIRCLES: frozenset[frozenset[str]] = frozenset()
 KNOWN_LARGE_FOLDERS: frozenset[Path] = frozenset()
 
 

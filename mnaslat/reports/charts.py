@@ -332,7 +332,7 @@ def slowest_chart(rows: Iterable[TableRow]) -> Chart | None:
             for latency_ms, row in slowest
         ],
         "hoverinfo": "text",
-        "marker": {"color": [COLORS[0 if row.settled else 1] for _, row in slowest]},
+        "marker": {"color": [COLORS[0 if row.converged else 1] for _, row in slowest]},
         "showlegend": False,
     }
     layout = chart_layout(

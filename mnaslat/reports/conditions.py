@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from statistics import median
 
+from mnaslat.data.guard_policy import GuardPolicy
 from mnaslat.data.measurement import Configuration
 from mnaslat.data.measurement_store import Event, Store
-from mnaslat.profiling.phone.guard.policy import GuardPolicy
 from mnaslat.reports.format import finite, format_time, local_time
 from mnaslat.reports.page_data import ConditionPoint, ConditionsSection, JournalEntry
 

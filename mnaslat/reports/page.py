@@ -84,7 +84,7 @@ def render_report(page: ReportPage) -> str:
         groups=_group_errors(page.latency_points),
         n_uncompared=len(page.latency_points) - len(compared_points(page.latency_points)),
         n_unplaced=len(page.front.points) - len(placed_points(page.front.points)),
-        n_unsettled=sum(not row.settled for row in page.table.rows),
+        n_unsettled=sum(not row.converged for row in page.table.rows),
         n_slowest=min(N_SLOWEST, len(by_latency(page.table.rows))),
         has_sentinel=shows_sentinel(page.conditions),
         charts=drawn,
@@ -145,7 +145,7 @@ def _table_data(table: TableSection) -> dict[str, Any]:
             (format_ms(row.latency_ms), finite(row.latency_ms)),
             (format_percent(row.spread), finite(row.spread)),
             (str(row.n_rounds), int(row.n_rounds)),
-            ("yes" if row.settled else "no", int(row.settled)),
+            ("yes" if row.converged else "no", int(row.converged)),
         ]
         if has_share:
             cells.append((format_percent(row.share, 2), finite(row.share)))

@@ -85,7 +85,7 @@ class TableRow:
     latency_ms: float | None
     spread: float | None  # between rounds, as a fraction of the latency
     n_rounds: int
-    settled: bool  # whether the rounds came to agree
+    converged: bool  # whether the rounds agree
     share: float | None = None  # a fraction; the table says of what
 
 

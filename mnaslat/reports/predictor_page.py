@@ -5,17 +5,14 @@ from collections.abc import Mapping
 from functools import cache
 
 import mnaslat
+from mnaslat.data.convergence import LAYER_AGREEMENT, has_converged, resolution_ms_of
 from mnaslat.data.latency_table import LatencyTable, Row
 from mnaslat.data.measurement import Configuration
 from mnaslat.graph import Graph, Precision
 from mnaslat.predictors import CalibratedPredictor, TablePredictor
 from mnaslat.predictors.network_predictor import NetworkPredictor
-from mnaslat.profiling.timing_plan import TimingPlan
 from mnaslat.reports.page_data import LatencyPoint, ReportPage, TableRow, TableSection
 from mnaslat.space import load_space, space_names
-
-_AGREEMENT = TimingPlan().agreement  # of layers, on every device
-_TOOL_MS = 1e-3  # benchmark_model counts whole microseconds: one more or less says nothing
 
 
 def table_page(table: LatencyTable, name: str) -> ReportPage:
@@ -106,7 +103,7 @@ def table_section(table: LatencyTable) -> TableSection:
             latency_ms=row.latency_ms,
             spread=row.spread if row.n_rounds > 1 else None,
             n_rounds=row.n_rounds,
-            settled=_is_settled(row, table.configuration),
+            converged=_has_converged(row, table.configuration),
             share=frequencies.get(signature),
         )
         for signature, row in table.rows.items()
@@ -117,10 +114,10 @@ def table_section(table: LatencyTable) -> TableSection:
 
 def table_warnings(table: LatencyTable) -> tuple[str, ...]:
     """What a reader should know before trusting the table."""
-    unsettled = sum(not _is_settled(row, table.configuration) for row in table.rows.values())
-    if unsettled > 0.05 * len(table):
+    n_apart = sum(not _has_converged(row, table.configuration) for row in table.rows.values())
+    if n_apart > 0.05 * len(table):
         return (
-            f"{unsettled} of {len(table)} layers vary by more than {_AGREEMENT:.0%} between "
+            f"{n_apart} of {len(table)} layers vary by more than {LAYER_AGREEMENT:.0%} between "
             "rounds, or have one round only. Close other programs and profile again to settle "
             "them.",
         )
@@ -142,13 +139,14 @@ def _table_sentence(table: LatencyTable) -> str:
     )
 
 
-def _is_settled(row: Row, configuration: Configuration) -> bool:
-    """Whether a layer's rounds came to agree, as far as the tool's clock can tell."""
-    if row.spread <= _AGREEMENT:
-        return True
-    # The spread is a quotient: a difference of one microsecond comes back a little more or less.
-    difference_ms = row.spread * row.latency_ms
-    return configuration.runtime.startswith("benchmark_model") and difference_ms < 1.001 * _TOOL_MS
+def _has_converged(row: Row, configuration: Configuration) -> bool:
+    """Say whether a layer's rounds agree, as far as the tool's clock can tell."""
+    return has_converged(
+        row.latency_ms,
+        row.spread,
+        agreement=LAYER_AGREEMENT,
+        resolution_ms=resolution_ms_of(configuration.runtime),
+    )
 
 
 def _known_layers(table: LatencyTable) -> tuple[Mapping[str, str], Mapping[str, float]]:

@@ -117,7 +117,7 @@ def device_name(name: str) -> str | None:
     Raises:
         DeviceError: If it is here but does not say what it is.
     """
-    return registry.known_as(name)
+    return registry.device_name(name)
 
 
 def clean_device(name: str) -> tuple[str, bool]:

@@ -89,9 +89,10 @@ def newest_predictor(workspace: Workspace, device: str = "") -> Path | None:
     """
     if not device:
         return workspace.newest_predictor()
-    from mnaslat.profiling.registry import known_as  # phones are looked for only if one is named
+    # Phones are looked for only if one is named.
+    from mnaslat.profiling.registry import device_name
 
-    name = known_as(device) or device
+    name = device_name(device) or device
     for path in newest_first(workspace):
         try:
             if read_predictor(path).configuration.device == name:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 
+from mnaslat.data.convergence import TOOL_RESOLUTION_MS
 from mnaslat.data.file_lock import exclusive
 from mnaslat.data.measurement import Configuration, Round, Subject
 from mnaslat.data.user_cache import user_cache_folder
@@ -14,10 +15,8 @@ from mnaslat.profiling.phone.measurement_loop import MeasurementLoop
 from mnaslat.profiling.phone.session import PhoneSession
 from mnaslat.profiling.timing_plan import TimingPlan
 
-_TOOL_MS = 1e-3  # the tool counts whole microseconds
-
 LAYERS = TimingPlan(
-    round_ms=150.0, warmup_ms=20.0, n_windows=1, resolution_ms=_TOOL_MS, timeout_s=20.0
+    round_ms=150.0, warmup_ms=20.0, n_windows=1, resolution_ms=TOOL_RESOLUTION_MS, timeout_s=20.0
 )
 NETWORKS = TimingPlan(
     round_ms=600.0,
@@ -27,7 +26,7 @@ NETWORKS = TimingPlan(
     n_rounds=3,
     max_rounds=6,
     agreement=0.015,
-    resolution_ms=_TOOL_MS,
+    resolution_ms=TOOL_RESOLUTION_MS,
 )
 
 

@@ -11,8 +11,7 @@ from mnaslat.profiling.phone.adb.connection import Attached, Connection, attache
 from mnaslat.profiling.phone.adb.description import Description
 from mnaslat.profiling.phone.adb.queries import conditions_now, describe
 from mnaslat.profiling.phone.device import PhoneDevice, cores_text
-from mnaslat.profiling.phone.guard.guard import Guard, advice
-from mnaslat.profiling.phone.guard.policy import GuardPolicy
+from mnaslat.profiling.phone.guard import Guard, advice
 from mnaslat.profiling.phone.session import PhoneSession
 from mnaslat.profiling.phone.tool.binary import find_binary, has_binary
 from mnaslat.profiling.phone.tool.delegates import DELEGATES

@@ -13,7 +13,7 @@ from mnaslat.graph import Graph
 from mnaslat.profiling.device import Failure, Model, Notice
 from mnaslat.profiling.phone.adb.conditions import Conditions
 from mnaslat.profiling.phone.batch import NotUnpacked, Ran, Running, ToolChanged, sit
-from mnaslat.profiling.phone.guard.guard import Problem
+from mnaslat.profiling.phone.guard import Problem
 from mnaslat.profiling.phone.readiness import begin, wait_until_fit
 from mnaslat.profiling.phone.reconnection import recognise, wait_until_back
 from mnaslat.profiling.phone.run_outcome import Judge, ToolBroken

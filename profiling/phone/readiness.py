@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from mnaslat.errors import DeviceError
 from mnaslat.profiling.device import Notice
 from mnaslat.profiling.phone.adb.queries import conditions_now
-from mnaslat.profiling.phone.guard.guard import Problem, advice
+from mnaslat.profiling.phone.guard import Problem, advice
 from mnaslat.profiling.phone.session import PhoneSession
 from mnaslat.units import format_duration
 

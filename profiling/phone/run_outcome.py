@@ -96,7 +96,7 @@ class Judge:
         return said
 
     def _lacks_delegate(self, told: BenchmarkOutput) -> bool:
-        return DELEGATES[self.delegate].known_as not in told.delegated.lower()
+        return DELEGATES[self.delegate].runtime_name not in told.delegated.lower()
 
 
 def _said(told: BenchmarkOutput, ran: Ran) -> str:

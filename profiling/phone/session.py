@@ -1,9 +1,9 @@
 """Holds one opened phone: connection, description, benchmark tool, settings and guard."""
 
+from mnaslat.data.guard_policy import GuardPolicy
 from mnaslat.profiling.phone.adb.connection import Connection
 from mnaslat.profiling.phone.adb.description import Description
-from mnaslat.profiling.phone.guard.guard import Guard, Sentinel
-from mnaslat.profiling.phone.guard.policy import GuardPolicy
+from mnaslat.profiling.phone.guard import Guard, Sentinel
 from mnaslat.profiling.phone.tool.binary import Binary
 
 

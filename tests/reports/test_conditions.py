@@ -290,7 +290,7 @@ def settled(runtime: str, *rounds_us: tuple[int, int]) -> tuple[list[bool], bool
         for index, (first, second) in enumerate(rounds_us)
     }
     table = LatencyTable(Configuration(device="d", fingerprint="f", runtime=runtime), rows)
-    by_signature = {row.signature: row.settled for row in table_section(table).rows}
+    by_signature = {row.signature: row.converged for row in table_section(table).rows}
     return [by_signature[signature] for signature in rows], bool(table_warnings(table))
 
 

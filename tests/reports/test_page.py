@@ -37,7 +37,7 @@ def a_row(index: int = 0, **changes: Any) -> TableRow:
         "latency_ms": 1.0 + index,
         "spread": 0.01,
         "n_rounds": 2,
-        "settled": True,
+        "converged": True,
         "share": 0.25,
     }
     return TableRow(**(given | changes))
@@ -481,7 +481,7 @@ def test_chart_shows_the_thirty_slowest_slowest_first() -> None:
 
 
 def test_layers_that_never_settled_are_counted() -> None:
-    rows = (a_row(0, settled=False), a_row(1))
+    rows = (a_row(0, converged=False), a_row(1))
     document = read(ReportPage(title="", table=TableSection(rows=rows)))
     assert "2 layers; 1 never settled" in document.text
     assert [row["texts"][4] for row in document.data["table"]["rows"]] == ["no", "yes"]

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from mnaslat.data.guard_policy import GuardPolicy
 from mnaslat.data.measurement_store import Store
 from mnaslat.graph import Graph
 from mnaslat.profiling.phone.adb.connection import Connection
 from mnaslat.profiling.phone.adb.queries import describe
 from mnaslat.profiling.phone.device import PhoneDevice
-from mnaslat.profiling.phone.guard.policy import GuardPolicy
 from mnaslat.profiling.phone.session import PhoneSession
 from mnaslat.profiling.phone.tool.binary import Binary
 from mnaslat.profiling.phone.tool.installation import FOLDER

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mnaslat.data.guard_policy import GuardPolicy
 from mnaslat.profiling.phone.adb.conditions import Conditions
-from mnaslat.profiling.phone.guard.guard import Guard, Problem, Sentinel, advice
-from mnaslat.profiling.phone.guard.policy import GuardPolicy
+from mnaslat.profiling.phone.guard import Guard, Problem, Sentinel, advice
 
 FINE = Conditions(
     thermal_status=0,

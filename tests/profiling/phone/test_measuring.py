@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from mnaslat.data.guard_policy import GuardPolicy
 from mnaslat.data.measurement import Round
 from mnaslat.errors import ConfigurationMismatch, DeviceError, DeviceLost, WorkspaceBusy
 from mnaslat.profiling.device import Failure, Model, Notice
@@ -21,7 +22,6 @@ from mnaslat.profiling.phone.adb.description import Cluster, Description
 from mnaslat.profiling.phone.adb.queries import describe
 from mnaslat.profiling.phone.batch import Clock, NotUnpacked, Ran, Running
 from mnaslat.profiling.phone.device import LAYERS, NETWORKS, PhoneDevice
-from mnaslat.profiling.phone.guard.policy import GuardPolicy
 from mnaslat.profiling.phone.session import PhoneSession
 from mnaslat.profiling.phone.tool.binary import Binary
 from mnaslat.profiling.phone.tool.installation import Installed
@@ -455,7 +455,7 @@ def test_where_no_lock_can_be_kept_a_phone_is_measured_all_the_same(
     phone.set_benchmark(mode="sleep")
     outcomes, notices = _measure(_layers(1), device)
     assert len(outcomes) == 1
-    assert "nothing keeps others from measuring beside: Cannot write" in notices[0]
+    assert "could not be created: Cannot write" in notices[0]
 
 
 def test_a_phone_that_changed_since_it_was_opened_is_not_measured(

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Literal
 
+from mnaslat.data.guard_policy import STATUS, GuardPolicy
 from mnaslat.profiling.phone.adb.conditions import Conditions
-from mnaslat.profiling.phone.guard.policy import STATUS, GuardPolicy
 
 _N_FIRST = 3
 _BUSY_LOAD = 8.0  # phones at rest show loads of several: Android counts threads that wait for disk

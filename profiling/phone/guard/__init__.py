@@ -1,1 +1,0 @@
-"""Waits until a phone is fit to be measured."""
