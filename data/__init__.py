@@ -1,4 +1,4 @@
-"""What was measured or published: measurements, latency tables, image data sets.
+"""Holds measurements, latency tables and image data sets.
 
 Public names are loaded when they are first used, so that one module does not load all others.
 """

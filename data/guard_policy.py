@@ -8,7 +8,7 @@ STATUS = ("none", "light", "moderate", "severe", "critical", "emergency", "shutd
 
 @dataclass(frozen=True, kw_only=True)
 class GuardPolicy:
-    """What conditions a measurement may be made in."""
+    """The conditions in which a phone may be measured."""
 
     max_thermal_status: int = 0  # from 1 on, Android lets makers slow the phone down
     max_zone_c: float = 85.0  # processors are slowed from about 95 °C on
@@ -74,7 +74,7 @@ class GuardPolicy:
 
     @property
     def changes(self) -> str:
-        """What differs from the usual policy, as ``parse`` reads it; empty if nothing does."""
+        """Differences from the usual policy, as ``parse`` reads them; empty if there are none."""
         return ",".join(
             f"{each.name.replace('_', '-')}={getattr(self, each.name):g}"
             for each in fields(self)

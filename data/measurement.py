@@ -1,4 +1,4 @@
-"""What was measured, with its circumstances."""
+"""Holds measured latencies with their circumstances."""
 
 import hashlib
 import json
@@ -186,7 +186,7 @@ class Measurement:
 
     @property
     def n_rounds(self) -> int:
-        """How many rounds there are."""
+        """Number of rounds."""
         return len(self.round_min_ms)
 
     @property
@@ -196,7 +196,7 @@ class Measurement:
 
     @property
     def spread(self) -> float:
-        """How far the two fastest rounds disagree, as a fraction; infinite after one round."""
+        """Relative difference between the two fastest rounds; infinite after one round."""
         if self.n_rounds < 2:
             return float("inf")
         fastest, second = sorted(self.round_min_ms)[:2]

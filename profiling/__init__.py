@@ -7,6 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mnaslat.data.guard_policy import GuardPolicy as GuardPolicy
     from mnaslat.profiling.device import Device as Device
     from mnaslat.profiling.device import DeviceKind as DeviceKind
     from mnaslat.profiling.device import DeviceOptions as DeviceOptions
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from mnaslat.profiling.host.device import HostDevice as HostDevice
     from mnaslat.profiling.host.device import cpu_name as cpu_name
     from mnaslat.profiling.layer_order import most_useful_first as most_useful_first
-    from mnaslat.profiling.phone.guard.policy import GuardPolicy as GuardPolicy
     from mnaslat.profiling.timing_plan import TimingPlan as TimingPlan
 
 _HOMES = {

@@ -1,4 +1,4 @@
-"""What a device must offer."""
+"""Defines the interface of a device."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -84,7 +84,7 @@ OnDownload = Callable[[int, int], None]  # bytes that are there, bytes expected 
 
 @dataclass(frozen=True)
 class Trouble:
-    """What keeps a device from being used, and what to do; or what to know if it does not."""
+    """A reason why a device cannot be used and how to solve it, or a note about it."""
 
     text: str
     blocks: bool = True
@@ -149,13 +149,13 @@ class Device(Protocol):
 
     @property
     def name(self) -> str:
-        """What people and files call it: ``host``, or a phone's model and a few digits."""
+        """Name for people and files: ``host``, or a phone's model and a few digits."""
 
     def configuration(self, precision: Precision) -> Configuration:
-        """What latencies measured now are comparable with."""
+        """Return the configuration that latencies measured now belong to."""
 
     def plan(self, kind: Subject) -> TimingPlan:
-        """How long layers or networks are timed here."""
+        """Return how long layers or networks are timed here."""
 
     def remember(self, circumstances: Sequence[Mapping[str, str]]) -> None:
         """Learn what is usual here from earlier rounds' clocks and sentinel, oldest first.

@@ -1,4 +1,4 @@
-"""Which layers to measure first when there is no time for all of them."""
+"""Orders layers by usefulness, for when there is no time to measure all of them."""
 
 from collections.abc import Mapping
 

@@ -31,7 +31,7 @@ def find_devices(on_trouble: Callable[[str], None] = lambda text: None) -> list[
 
 
 def device_name(name: str) -> str | None:
-    """What tables and predictors call the device with that serial or name; None if it is not here.
+    """Return the name in files of the device with that serial or name; None if it is not here.
 
     Raises:
         DeviceError: If it is here but does not say what it is.

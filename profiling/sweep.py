@@ -22,7 +22,7 @@ _REMEMBERED = ("max_khz", "sentinel_ms")  # of earlier rounds, for the device
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What to measure, in order of usefulness."""
+    """The models to measure, in order of usefulness."""
 
     kind: Subject
     signatures: tuple[str, ...]
@@ -51,7 +51,7 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True)
 class SweepResult:
-    """What a sweep came to."""
+    """The result of a sweep."""
 
     n_total: int
     n_measured: int  # models with at least one round

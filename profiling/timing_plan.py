@@ -1,4 +1,4 @@
-"""How long and how often something is timed."""
+"""Defines how long and how often models are timed."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from mnaslat.data.convergence import LAYER_AGREEMENT
 
 @dataclass(frozen=True, kw_only=True)
 class TimingPlan:
-    """How long one round of a model is, and how many rounds there are.
+    """The length of one round of a model, and the number of rounds.
 
     The estimate is the minimum over rounds that lie far apart in time; figures that led to these
     defaults are in ``docs/decisions.md``, "How long to measure".

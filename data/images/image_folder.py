@@ -101,7 +101,7 @@ class FilePixels:
 
     @cached_property
     def digest(self) -> str:
-        """Of the files' names and sizes: reading a million images would take too long."""
+        """Hash of the files' names and sizes: reading a million images would take too long."""
         listed = [(path.parent.name, path.name, path.stat().st_size) for path in self.files]
         return hashlib.sha256(repr((self.resolution, listed)).encode()).hexdigest()[:16]
 

@@ -25,7 +25,7 @@ class PixelSource(Protocol):
     """Square images of one size, held in memory or read from files when they are asked for."""
 
     def __len__(self) -> int:
-        """How many."""
+        """Number of images."""
 
     def read(self, indices: Indices, /) -> Pixels:
         """Some of them, shape ``(len(indices), channels, size, size)``."""
@@ -143,12 +143,12 @@ class ImageSet:
 
     @property
     def n_classes(self) -> int:
-        """How many classes are told apart."""
+        """Number of classes."""
         return len(self.class_names)
 
     @property
     def channels(self) -> int:
-        """Of the images that the parts give."""
+        """Shape of the images that the parts give."""
         return CHANNELS
 
 
@@ -215,7 +215,7 @@ def image_set(
 def _cut(
     indices: Indices, labels: Labels, size: float | int, rng: np.random.Generator, *, n_kept: int
 ) -> tuple[Indices, Indices]:
-    """What stays and what is cut off, both shuffled.
+    """Split indices into the rest and a part that is cut off, both shuffled.
 
     Of every class at least ``n_kept`` images stay and at least one is cut off.
     """

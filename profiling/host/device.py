@@ -53,7 +53,7 @@ class HostDevice:
             raise ValueError(f"This computer has no core {', '.join(map(str, sorted(absent)))}.")
 
     def configuration(self, precision: Precision) -> Configuration:
-        """What latencies measured now are comparable with."""
+        """Return the configuration that latencies measured now belong to."""
         return Configuration(
             device=self.name,
             fingerprint=f"{cpu_name()}; {os.cpu_count()} cores; {platform.machine()}",
@@ -65,11 +65,11 @@ class HostDevice:
         )
 
     def plan(self, kind: Subject) -> TimingPlan:
-        """How long layers or networks are timed here."""
+        """Return how long layers or networks are timed here."""
         return LAYERS if kind == "layer" else NETWORKS
 
     def remember(self, circumstances: Sequence[Mapping[str, str]]) -> None:
-        """Nothing is: this computer's conditions are recorded, not judged."""
+        """Do nothing: conditions on this computer are recorded but never rejected."""
 
     def measure(
         self, models: Iterable[Model], plan: TimingPlan

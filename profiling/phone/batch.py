@@ -90,7 +90,7 @@ echo "$mark done ."
 
 @dataclass(frozen=True, kw_only=True)
 class Clock:
-    """Of the measured core, in kHz; None where the phone does not tell."""
+    """Clock of the measured core, in kHz; None where the phone does not report it."""
 
     now_khz: int | None
     most_khz: int | None  # that the system allows now: a hot phone lowers it

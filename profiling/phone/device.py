@@ -51,7 +51,7 @@ class PhoneDevice:
         return self.session.name
 
     def configuration(self, precision: Precision) -> Configuration:
-        """What latencies measured now are comparable with."""
+        """Return the configuration that latencies measured now belong to."""
         session = self.session
         return Configuration(
             device=self.name,
@@ -64,7 +64,7 @@ class PhoneDevice:
         )
 
     def plan(self, kind: Subject) -> TimingPlan:
-        """How long layers or networks are timed here."""
+        """Return how long layers or networks are timed here."""
         return LAYERS if kind == "layer" else NETWORKS
 
     def remember(self, circumstances: Sequence[Mapping[str, str]]) -> None:

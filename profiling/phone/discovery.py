@@ -99,7 +99,7 @@ def connect(name: str) -> Connection:
 
 
 def _runtime_before(measured: Sequence[Configuration], setting: tuple[str, int, str, str]) -> str:
-    """What a phone was last measured with in a setting; empty if it was not."""
+    """Return the runtime that a phone was last measured with in a setting, if any."""
     for each in reversed(measured):
         if (each.device, each.threads, each.cores, each.delegate) == setting:
             return each.runtime
@@ -159,7 +159,7 @@ def _troubles(description: Description, conditions: Conditions) -> Iterator[Trou
 
 
 def _unfit(description: Description) -> Iterator[str]:
-    """What no waiting mends."""
+    """Return the troubles that waiting does not solve."""
     if not description.booted:
         yield "it is still starting: wait until its screen can be unlocked."
     if description.sdk is not None and description.sdk < _MIN_SDK:

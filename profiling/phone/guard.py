@@ -14,7 +14,7 @@ _BUSY_LOAD = 8.0  # phones at rest show loads of several: Android counts threads
 
 @dataclass(frozen=True)
 class Problem:
-    """Why not to measure now; ``waits`` if time may mend it, else somebody has to."""
+    """A reason not to measure now; ``waits`` if time may solve it, else a person has to."""
 
     kind: Literal["hot", "throttled", "battery", "disk"]
     text: str
@@ -40,7 +40,7 @@ class Guard:
                 self._remembered_khz[core] = max(khz, self._remembered_khz.get(core, 0))
 
     def problems(self, conditions: Conditions) -> tuple[Problem, ...]:
-        """What speaks against measuring in these conditions; what is unknown never does."""
+        """List the reasons against measuring in these conditions; unknown values give none."""
         return (
             *self._heat(conditions),
             *self._caps(conditions),
@@ -49,7 +49,7 @@ class Guard:
         )
 
     def cap(self, core: int, max_khz: int | None) -> str:
-        """Why a core that may be clocked at ``max_khz`` is too slow; empty if it is not."""
+        """Say why a core with the limit ``max_khz`` is too slow; empty if it is not."""
         told = {} if max_khz is None else {core: max_khz}
         return " ".join(
             _capped(Conditions(max_khz=told), self._usual_khz({}), self.policy.min_clock)
@@ -137,7 +137,7 @@ class Sentinel:
 
 
 def advice(conditions: Conditions) -> tuple[str, ...]:
-    """What stops no measurement but makes latencies less certain; ask before the first one."""
+    """List conditions that make latencies less certain but stop no measurement."""
     return tuple(_advice(conditions))
 
 

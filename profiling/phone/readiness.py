@@ -1,4 +1,4 @@
-"""Waiting until a phone is fit to be measured: cool, at its usual clock, charged."""
+"""Waits until a phone is ready to be measured: cool, at its usual clock, charged."""
 
 import math
 import time

@@ -1,4 +1,4 @@
-"""Whether a phone is there and still the one it was; waiting for it when it went away."""
+"""Waits for a phone that went away, and checks that it is the same."""
 
 import math
 import time
@@ -77,7 +77,7 @@ def wait_until_back(session: PhoneSession, trouble: str) -> Iterator[Notice]:
 
 
 def _absence(session: PhoneSession, left_s: float) -> str:
-    """Why the phone cannot be used; empty if it can."""
+    """Say why the phone cannot be used; empty if it can."""
     try:
         state = session.connection.state()
         if state != "device":

@@ -1,4 +1,4 @@
-"""What one run of the benchmark tool came to."""
+"""Classifies one run of the benchmark tool: measured, crashed, unsupported or out of range."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class Judge:
     timeout_s: float
 
     def model(self, ran: Ran) -> BenchmarkOutput | Failure:
-        """What the run of a model came to.
+        """Classify the run of a model.
 
         Raises:
             ToolBroken: If the tool does not start.
@@ -51,7 +51,7 @@ class Judge:
         return told
 
     def sentinel(self, ran: Ran) -> BenchmarkOutput:
-        """What the run of the simplest model told.
+        """Classify the run of the simplest model.
 
         Raises:
             ToolBroken: If it failed.

@@ -1,4 +1,4 @@
-"""How a phone is doing: heat, battery, clocks, screen, load."""
+"""Reads the conditions of a phone: heat, battery, clocks, screen, load."""
 
 import math
 import re
@@ -65,7 +65,7 @@ class Zone(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Conditions:
-    """How a phone is doing at one moment; None or nothing means unknown.
+    """The conditions of a phone at one moment; None or nothing means unknown.
 
     Attributes:
         thermal_status: Android's own judgement, from 0 (none) to 6 (about to shut down).
@@ -101,7 +101,7 @@ class Conditions:
         return max(of_cpu or others, key=lambda zone: zone.celsius, default=None)
 
     def circumstances(self) -> dict[str, str]:
-        """What is known, as short texts to keep beside a measurement."""
+        """Return the known values as short texts to keep beside a measurement."""
         charging = {True: "yes", False: "no", None: None}
         known = {
             "thermal_status": self.thermal_status,

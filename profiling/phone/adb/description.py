@@ -1,4 +1,4 @@
-"""What a phone is: model, cores, memory, tools."""
+"""Reads the description of a phone: model, cores, memory, tools."""
 
 import hashlib
 import re
@@ -94,13 +94,13 @@ class Description:
 
     @property
     def name(self) -> str:
-        """What the phone is called, over USB and over TCP, e.g. ``Pixel_4-1a2b3c``."""
+        """Name of the phone, the same over USB and over TCP, e.g. ``Pixel_4-1a2b3c``."""
         model = re.sub(r"[^A-Za-z0-9._-]+", "_", self.model).strip("._-") or "phone"
         return f"{model}-{self.serial_hash[:6]}" if self.serial_hash else model
 
     @property
     def fingerprint(self) -> str:
-        """What must be equal for two measurements to be comparable."""
+        """Text that must be equal for two measurements to be comparable."""
         serial = self.serial_hash or "unknown"
         parts = (self.manufacturer, self.model, self.soc, self.build, self.abi, f"serial {serial}")
         return "; ".join(parts)

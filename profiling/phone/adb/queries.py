@@ -8,7 +8,7 @@ from mnaslat.profiling.phone.adb.description import DESCRIBE, Description, parse
 
 
 def describe(connection: Connection, *, timeout_s: float = 30.0) -> Description:
-    """What it is.
+    """Read the description of a phone.
 
     Raises:
         DeviceLost: If it goes away.
@@ -18,7 +18,7 @@ def describe(connection: Connection, *, timeout_s: float = 30.0) -> Description:
 
 
 def conditions_now(connection: Connection, cores: Sequence[int] = ()) -> Conditions:
-    """How it is doing, with the clocks of some cores, or of all.
+    """Read the conditions of a phone, with the clocks of some cores, or of all.
 
     Raises:
         DeviceLost: If it goes away.

@@ -36,7 +36,7 @@ class Binary:
 
     @property
     def label(self) -> str:
-        """What goes into a configuration: two builds may differ by a factor of 3 in speed."""
+        """Label in a configuration: two builds may differ by a factor of 3 in speed."""
         return f"benchmark_model {self.sha256[:12]}"
 
 

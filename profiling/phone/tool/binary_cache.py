@@ -61,7 +61,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Index:
-    """What is known of the programs in a cache."""
+    """Facts about the programs in a cache."""
 
     published: Mapping[str, Record] = field(default_factory=dict)  # by "PLATFORM/VERSION"
     latest: Mapping[str, Record] = field(default_factory=dict)  # by ABI
@@ -123,7 +123,7 @@ class BinaryCache:
         )
 
     def index(self) -> Index:
-        """What is known.
+        """Return the known facts.
 
         Raises:
             DeviceError: If the file is damaged or from a newer version.

@@ -1,4 +1,4 @@
-"""What the runtime on a phone can be asked to run models with."""
+"""Lists the delegates that the runtime on a phone can run models with."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -16,7 +16,7 @@ _CHUNK_BYTES = 1 << 16
 
 @dataclass(frozen=True, kw_only=True)
 class Patience:
-    """How long a download is waited for."""
+    """Time limits of a download."""
 
     timeout_s: float = 20.0  # without a byte
     pauses_s: tuple[float, ...] = (1.0, 4.0)  # before the second and the third try

@@ -30,7 +30,7 @@ _LOOKS = (
 
 
 def program_fault(content: bytes, abi: str) -> str:
-    """What keeps a file from being a program for phones of an ABI; empty if nothing does.
+    """Say why a file is no program for phones of an ABI; empty if it is one.
 
     Only what the file says of itself is looked at. A Linux program for the same processor passes:
     ``loader`` tells the two apart.
@@ -91,7 +91,7 @@ class _Segment:
 
 @dataclass(frozen=True)
 class _Head:
-    """What is said at the beginning of an ELF file."""
+    """The header of an ELF file."""
 
     bits: int
     kind: int

@@ -1,4 +1,4 @@
-"""What ``benchmark_model`` prints, read without ever reading a wrong number."""
+"""Parses the output of ``benchmark_model``; refuses what may be a wrong number."""
 
 import math
 import re
@@ -61,7 +61,7 @@ _WARNING = re.compile(r"WARN|Warning|\bW tflite|W/tflite")
 
 
 class OutputError(MnaslatError):
-    """What ``benchmark_model`` printed gives no latency that can be trusted."""
+    """The output of ``benchmark_model`` gives no latency that can be trusted."""
 
 
 @dataclass(frozen=True, kw_only=True)
