@@ -95,7 +95,7 @@ def _no_runs() -> NDArray[np.float32]:
 
 @dataclass(frozen=True, kw_only=True)
 class Statistics:
-    """Timed runs of one sitting, summed up; all times in milliseconds."""
+    """Timed runs of one round, summed up; all times in milliseconds."""
 
     n_runs: int
     first_ms: float
@@ -134,10 +134,10 @@ class Statistics:
 
 @dataclass(frozen=True, kw_only=True)
 class Round:
-    """Timed runs of one model in one sitting."""
+    """Timed runs of one model in one round."""
 
     statistics: Statistics
-    runs_ms: NDArray[np.float32] = field(default_factory=_no_runs)  # in order; empty: not told
+    runs_ms: NDArray[np.float32] = field(default_factory=_no_runs)  # in order; empty: not reported
     warmup_ms: NDArray[np.float32] = field(default_factory=_no_runs)
     init_ms: float = 0.0  # loading the model and preparing its kernels
     memory_mb: float | None = None  # what loading and running it takes, where known

@@ -2,7 +2,7 @@
 
 Each round is committed as soon as it is known, so that a sweep killed at any moment loses at most
 the models being timed at that moment. Schema versions: 1, the first; 2, statistics of rounds whose
-raw runs are not told, memory, and the journal of events; 3, how many rounds an event repeated.
+raw runs are not reported, memory, and the journal of events; 3, how many rounds an event repeated.
 """
 
 import json
@@ -36,7 +36,7 @@ _SCHEMA = (
     n_runs INTEGER NOT NULL, first_ms REAL NOT NULL, min_ms REAL NOT NULL, max_ms REAL NOT NULL,
     mean_ms REAL NOT NULL, std_ms REAL NOT NULL, median_ms REAL,
     init_ms REAL NOT NULL, memory_mb REAL,
-    runs_ms BLOB NOT NULL, warmup_ms BLOB NOT NULL,  -- float32, little-endian; empty: not told
+    runs_ms BLOB NOT NULL, warmup_ms BLOB NOT NULL,  -- float32, little-endian; empty: not reported
     circumstances TEXT NOT NULL, measured REAL NOT NULL,
     PRIMARY KEY (configuration, subject, number)
 )""",

@@ -43,7 +43,7 @@ class Layer:
 
     ``skip`` says what is added to the layer's output where stride is 1 and the channels agree: the
     input (``identity``), its 3x3 average (``pool``) or nothing (``none``). Where they do not agree
-    nothing is added, whatever ``skip`` says; the paper leaves the pooling skip open.
+    nothing is added, for any ``skip``; the paper leaves the pooling skip open.
     """
 
     conv: Conv = "mbconv"

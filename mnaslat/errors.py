@@ -1,4 +1,4 @@
-"""What mnaslat raises on purpose.
+"""Defines the errors that mnaslat raises on purpose.
 
 Wrong arguments are a ``ValueError``; an ``ArgumentError`` also names the argument. Everything else
 that a caller may want to catch is in this tree::

@@ -83,7 +83,7 @@ def _lower_layer(shape: Shape, layer: Layer, activation: Activation) -> LoweredL
         )
         ops += [
             _op(kind="mean", inputs=(gated,), name="se_mean"),
-            # ReLU whatever the network's activation is, as in the official code.
+            # ReLU for every activation of the network, as in the official code.
             _op(
                 kind="conv",
                 inputs=(gated + 1,),

@@ -1,7 +1,7 @@
 """Loads functions of the user, named as ``FILE.py:FUNCTION`` or ``MODULE:FUNCTION``.
 
 Loading runs the file or imports the module, so callers do it only for what the user has typed.
-Whatever the code raises becomes a ``ValueError`` that names the user's own file and line.
+Every error of the code becomes a ``ValueError`` that names the user's own file and line.
 """
 
 import hashlib

@@ -10,7 +10,7 @@ from mnaslat.graph import Graph
 def most_useful_first(frequencies: Mapping[str, float]) -> list[str]:
     """Order layers so that any number of them from the front covers the space well.
 
-    Layers are grouped by what they are made of, whatever their channels. Groups take turns in
+    Layers are grouped by their operations, without their channels. Groups take turns in
     proportion to how often they occur in a random network and to what they cost there, so that a
     light group may wait long; within a group the layers come in an order that spreads over the
     channel counts. A kernel model learned from the front then has to bridge small gaps only.

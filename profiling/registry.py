@@ -19,7 +19,7 @@ HOST = "host"
 def find_devices(on_trouble: Callable[[str], None] = lambda text: None) -> list[FoundDevice]:
     """All that could be measured on, with what is wrong with them; the host comes last.
 
-    ``on_trouble`` is told why devices of a kind cannot be seen at all.
+    ``on_trouble`` is called with the reason why devices of a kind cannot be seen at all.
     """
     devices: list[FoundDevice] = []
     for kind in reversed(list(_kinds())):

@@ -56,7 +56,7 @@ KNOWN_WORDS: dict[str, int] = {
     "README.md": 8,
     "CHANGELOG.md": 7,
 }
-KNOWN_OPENINGS: dict[str, int] = {"mnaslat": 35, "data": 9, "profiling": 45}
+KNOWN_OPENINGS: dict[str, int] = {}
 
 _WORD = re.compile(rf"\b({'|'.join(FORBIDDEN)})\b", re.IGNORECASE)
 _RIGHT = re.compile("|".join(ALLOWED), re.IGNORECASE)

@@ -30,7 +30,7 @@ _FASHION_MNIST_CLASSES = (
 def load_digits(resolution: int) -> ImageSet:
     """Handwritten digits in ten classes: scikit-learn's, 8x8 grey pixels, nothing to download.
 
-    1,797 images; a fifth is for choosing, a fifth for judging.
+    1,797 images; a fifth is for choosing, a fifth for testing.
     """
     from sklearn.datasets import load_digits as load
 

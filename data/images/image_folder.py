@@ -31,10 +31,10 @@ _SHARE = 0.1
 
 
 def load_folder(path: Path, resolution: int) -> ImageSet:
-    """Images in ``path/train/CLASS/`` and ``path/val/CLASS/`` (to judge on), or in ``path/CLASS/``.
+    """Images in ``path/train/CLASS/`` and ``path/val/CLASS/`` (to test on), or in ``path/CLASS/``.
 
     Images for choosing are cut from the training images; where there is no ``val``, so are those to
-    judge on. An image is scaled so that its short side has ``resolution`` pixels, and its middle is
+    test on. An image is scaled so that its short side has ``resolution`` pixels, and its middle is
     taken.
 
     Raises:

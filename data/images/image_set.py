@@ -66,7 +66,7 @@ class ArrayPixels:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ImagePart:
-    """Some images of a set with their classes: what is trained on, chosen on or judged on.
+    """Some images of a set with their classes: for training, for choosing or for testing.
 
     Labels are ``(n,)``, from 0 to the number of classes minus 1.
     """
@@ -109,9 +109,9 @@ class ImagePart:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ImageSet:
-    """Images with their classes: to train on, to choose networks on, and to judge the choice on.
+    """Images with labels, in three splits: training, validation and test.
 
-    ``test`` is for the very end: whatever is chosen by a part looks better on it than it is.
+    ``test`` is for the very end: a choice made on a split looks better there than it is.
     """
 
     name: str

@@ -17,7 +17,7 @@ def load_images(name: str, resolution: int) -> ImageSet:
 
     Args:
         name: As above.
-        resolution: Pixels of the square images, whatever size they come in.
+        resolution: Pixels of the square images; others are scaled and cut.
 
     Raises:
         ImageSetError: If there is no such data set, or its images cannot be used.

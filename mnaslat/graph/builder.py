@@ -21,11 +21,11 @@ class GraphBuilder:
         return self._nodes[value - 1].shape if value else self.input_shape
 
     def kind(self, value: int) -> str:
-        """What made a value; "" for the input."""
+        """Kind of the operation that made a value; "" for the input."""
         return self._nodes[value - 1].op.kind if value else ""
 
     def inputs(self, value: int) -> tuple[int, ...]:
-        """What a value was made from."""
+        """Values that a value was made from."""
         return self._nodes[value - 1].op.inputs if value else ()
 
     def add(

@@ -129,7 +129,7 @@ class Merging:
         self.n_users[by] += self.n_users[number] - 1
 
     def _count_users(self) -> None:
-        """How often each value is read on the way to an output, from the last to the first."""
+        """Count how often each value is read on the way to an output, from the last."""
         self.n_users = [0] * (len(self.nodes) + 1)
         for value in self.outputs:
             self.n_users[self.stands_for[value]] += 1

@@ -120,7 +120,7 @@ def latency_chart(points: Iterable[LatencyPoint]) -> Chart | None:
 
 
 def drift_chart(points: Iterable[LatencyPoint]) -> Chart | None:
-    """How far predictions were off, over the course of a search."""
+    """Draw the errors of predictions over the course of a search."""
     compared = [entry for entry in compared_points(points) if entry[0].round is not None]
     if not compared:
         return None

@@ -31,7 +31,7 @@ _PANELS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
 
 
 def conditions_chart(section: ConditionsSection) -> Chart | None:
-    """What is known over time, in panels below one another."""
+    """Draw the known values over time, in panels below one another."""
     panels = [panel for panel in _PANELS if _is_worth_a_panel(section, panel[1])]
     if not panels:
         return None

@@ -1,4 +1,4 @@
-"""What a report says about the conditions in which a device was measured.
+"""Makes the section about the conditions in which a device was measured.
 
 The store's texts were written by phones and tools too: numbers are read with care, and other text
 is only passed on.
@@ -36,7 +36,7 @@ _Circumstances = Mapping[str, str]
 
 
 def conditions_section(store: Store, configuration: Configuration) -> ConditionsSection:
-    """How the device was doing in all rounds of a configuration; empty if nothing is known.
+    """Collect the conditions in all rounds of a configuration; empty if none is known.
 
     Raises:
         WorkspaceError: If the store cannot be read.
@@ -98,7 +98,7 @@ def _sentinel_changes(rounds: Sequence[_Circumstances]) -> list[float | None]:
 
 
 def _clock_ghz(circumstances: _Circumstances, core: int) -> float | None:
-    """Of the measured core: the higher of before and after a run, for it rests before."""
+    """Clock of the measured core: the higher of before and after a run, for it rests before."""
     around = [int(khz) for khz in re.findall(r"[0-9]{4,9}", circumstances.get("clock_khz", ""))]
     if around:
         return max(around) / 1e6
@@ -160,7 +160,7 @@ def _summary(
 
 
 def _repeats(rounds: Sequence[_Circumstances], events: Sequence[Event]) -> Iterator[str]:
-    """How many rounds were taken again, and why; hosts tell nothing of the kind."""
+    """Say how many rounds were repeated, and why; a host reports none."""
     n_repeated = sum(event.n_repeated for event in events)
     attempts = [a for each in rounds if (a := _number(each, "attempts")) is not None]
     if n_repeated:
@@ -186,7 +186,7 @@ def _charging(rounds: Sequence[_Circumstances]) -> str:
 
 
 def _alarm_change(rounds: Sequence[_Circumstances]) -> float:
-    """Of the policy that the last round was measured with."""
+    """Drift of the policy that the last round was measured with."""
     try:
         return GuardPolicy.parse(rounds[-1].get("guard", "")).sentinel_drift
     except ValueError:  # written by another version

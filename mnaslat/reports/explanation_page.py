@@ -1,4 +1,4 @@
-"""What a report says about a prediction: the milliseconds of each layer."""
+"""Makes the report of a prediction: the milliseconds of each layer."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING

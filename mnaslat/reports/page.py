@@ -101,7 +101,7 @@ def _plotly_js() -> str:
 
 
 def _signed_error(winner: Winner) -> str:
-    """How far the prediction is from the measurement, e.g. ``+2.1 %``; empty without one."""
+    """Relative error of the prediction, e.g. ``+2.1 %``; empty without one."""
     predicted_ms, measured_ms = finite(winner.predicted_ms), finite(winner.measured_ms)
     if predicted_ms is None or not measured_ms:
         return ""

@@ -1,4 +1,4 @@
-"""What a report is made of: plain rows, whatever they come from."""
+"""Holds the content of a report as plain rows."""
 
 from dataclasses import dataclass, field
 
@@ -10,7 +10,7 @@ def _check_accuracy(accuracy: float | None) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Winner:
-    """A network worth taking home."""
+    """A winning network."""
 
     name: str
     predicted_ms: float
@@ -51,7 +51,7 @@ class FrontPoint:
 
 @dataclass(frozen=True, kw_only=True)
 class Front:
-    """What a search found, and the latencies it was asked for."""
+    """The networks that a search found, with its targets."""
 
     points: tuple[FrontPoint, ...]
     targets_ms: tuple[float, ...] = ()
@@ -99,7 +99,7 @@ class TableSection:
 
 @dataclass(frozen=True, kw_only=True)
 class ConditionPoint:
-    """How a device was doing at one moment of measuring; None: not known."""
+    """Conditions of a device at one moment of measuring; None: not known."""
 
     happened: float  # seconds since 1970
     hottest_c: float | None = None  # of the processor's thermal zones, if any is known as such
@@ -122,7 +122,7 @@ class JournalEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class ConditionsSection:
-    """What the device went through while it was measured."""
+    """Conditions of the device while it was measured."""
 
     summary: tuple[str, ...] = ()  # in plain sentences
     points: tuple[ConditionPoint, ...] = ()
@@ -133,7 +133,7 @@ class ConditionsSection:
 
 @dataclass(frozen=True, kw_only=True)
 class ExplainedLayer:
-    """What one layer adds to a prediction."""
+    """The milliseconds that one layer adds to a prediction."""
 
     place: str
     label: str
@@ -154,7 +154,7 @@ class ExplainedNetwork:
 
     @property
     def slowest_ms(self) -> float:
-        """Of the layers: the longest bar."""
+        """Length of the longest bar of the layers."""
         return max((layer.latency_ms for layer in self.layers), default=0.0)
 
 

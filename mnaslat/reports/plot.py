@@ -1,4 +1,4 @@
-"""What the charts of the report are put together from: plain dictionaries that plotly.js draws.
+"""Makes the parts of charts: plain dictionaries that plotly.js draws.
 
 Text from outside goes through ``plain_label``: plotly.js takes a little HTML in its labels.
 """

@@ -1,4 +1,4 @@
-"""What a report says about a latency table or a predictor."""
+"""Makes the report of a latency table or a predictor."""
 
 import time
 from collections.abc import Mapping
@@ -57,7 +57,7 @@ def table_of(predictor: NetworkPredictor) -> LatencyTable | None:
 
 
 def predictor_facts(predictor: NetworkPredictor) -> tuple[tuple[str, str], ...]:
-    """What the prediction is made of, as rows for the page."""
+    """List the parts of the prediction, as rows for the page."""
     if isinstance(predictor, CalibratedPredictor):
         return (("Correction", str(predictor.correction)),)
     priors = [prior.configuration.fingerprint for prior in predictor.priors]
@@ -113,7 +113,7 @@ def table_section(table: LatencyTable) -> TableSection:
 
 
 def table_warnings(table: LatencyTable) -> tuple[str, ...]:
-    """What a reader should know before trusting the table."""
+    """List the warnings that a reader of the table should know."""
     n_apart = sum(not _has_converged(row, table.configuration) for row in table.rows.values())
     if n_apart > 0.05 * len(table):
         return (

@@ -1,4 +1,4 @@
-"""What a report says about a search run."""
+"""Makes the report of a search run."""
 
 from collections.abc import Sequence
 
@@ -90,7 +90,7 @@ def _headline(
             f"{format_ms(winner.target_ms)}) at an accuracy of {found.expected_accuracy:.1%}."
         )
     if not run.finished:
-        sentences.append("The search is not finished: the same command goes on with it.")
+        sentences.append("The search is not finished: the same command resumes it.")
     if validations:
         before, after = validation_errors(validations)
         sentences.append(

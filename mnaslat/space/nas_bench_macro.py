@@ -1,6 +1,6 @@
 """Defines the search space of NAS-Bench-Macro.
 
-All of its networks were trained and their accuracies are public, so that a search can be judged.
+All of its networks were trained and their accuracies are public, so that a search can be evaluated.
 """
 
 from collections.abc import Sequence

@@ -170,7 +170,7 @@ class SearchSpace:
         return rng.integers(0, self.n_choices, size=(n, len(self.decisions)))
 
     def layer_frequencies(self, precision: Precision = "fp32") -> dict[str, float]:
-        """How often each distinct layer occurs in a random network, by layer signature.
+        """Frequency of each distinct layer in a random network, by layer signature.
 
         Lists every layer that any network of the space contains. Exact, not sampled: the layers of
         a part depend on a few decisions only, and all their combinations are built.

@@ -27,7 +27,7 @@ _NUMBERS = {_TYPES.INT32: "<i", _TYPES.INT64: "<q"}
 class ModelReader:
     """A model file, and the builder of its graph as far as its operators were read.
 
-    Raises ``ValueError``, or whatever garbage in a flatbuffer makes its reader raise, where a file
+    Raises ``ValueError``, or an error of the flatbuffer reader, where a damaged file
     does not say what it should.
 
     Attributes:
@@ -88,7 +88,7 @@ class ModelReader:
         return shape[1:] if len(shape) > 1 and shape[0] == 1 else shape
 
     def name(self, index: int) -> str:
-        """What the file calls a tensor."""
+        """Name of a tensor in the file."""
         tensor = self.tensor(index)
         offset = tensor._tab.Offset(_NAME_SLOT)
         if not offset or tensor._tab.VectorLen(offset) > _MAX_NAME:

@@ -1,4 +1,4 @@
-"""Which function drafts which operator of a .tflite file."""
+"""Registry: .tflite operator -> translating function."""
 
 from collections.abc import Callable
 from typing import Any

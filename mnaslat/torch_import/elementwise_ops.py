@@ -175,7 +175,7 @@ def _clip(to: Translation, call: Call) -> bool:
         return False
     low = None if call.name == "clamp_max" else bounds[0]
     high = bounds[-1] if call.name != "clamp_min" and len(bounds) + (low is None) > 1 else None
-    kind: Kind = "relu6"  # whatever the bounds, it is the same kernel
+    kind: Kind = "relu6"  # for any bounds it is the same kernel
     if (low, high) == (-1, 1):
         kind = "relu_n1_to_1"
     elif high is None:

@@ -1,4 +1,4 @@
-"""How a torch tensor lies in the runtime's channels-last memory.
+"""Describes how a torch tensor lies in the runtime's channels-last memory.
 
 Torch reshapes, permutes and expands tensors all the time. Most of it costs nothing: the elements
 stay where they are. A ``View`` follows it as torch's own strides would, so that an operation knows
@@ -108,7 +108,7 @@ class View:
 
 
 def usual_order(rank: int) -> tuple[int, ...]:
-    """How the runtime orders a torch tensor's dimensions: channels last where it has pixels."""
+    """Order of a torch tensor's dimensions in the runtime: channels last where it has pixels."""
     return (0, 2, 3, 1) if rank == 4 else tuple(range(rank))
 
 

@@ -1,7 +1,7 @@
 """Runs a torch module without computing anything and writes down what it would compute.
 
 The module is copied with its weights replaced by tensors that have a shape and no memory, and runs
-on such an image. Whatever Python does on the way (loops, branches on shapes, functional calls,
+on such an image. All that Python does on the way (loops, branches on shapes, functional calls,
 in-place ops) happens as usual; every primitive operation that depends on the image is recorded.
 """
 
@@ -53,7 +53,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Trace:
-    """What a module computes from an image."""
+    """The operations of a module on an image."""
 
     image: Traced
     calls: tuple[Call, ...]
@@ -84,7 +84,7 @@ def trace(module: nn.Module, input_shape: Sequence[int]) -> Trace:
             result = hollow(image)
     except UnsupportedOperation:
         raise
-    except Exception as error:  # whatever the module itself raises
+    except Exception as error:  # any error of the module itself
         if "on meta tensors" in str(error):
             raise UnsupportedOperation(
                 f"{recorder.place()} decides by the values of a tensor (an if on it, item(), "
@@ -119,7 +119,7 @@ def _hollow(module: nn.Module) -> nn.Module:
             memo[id(buffer)] = torch.empty_like(buffer, device="meta")
     try:
         return copy.deepcopy(module, memo)
-    except Exception as error:  # locks, open files, whatever modules hold
+    except Exception as error:  # locks, open files and other things that modules hold
         raise UnsupportedOperation(
             f"The module cannot be copied ({type(error).__name__}: {_first_line(error)}), which "
             "importing needs to leave it as it is."

@@ -107,7 +107,7 @@ class Translation:
         return own, self.lying_in(own, order), order
 
     def lying_in(self, view: View, order: Sequence[int]) -> int:
-        """A value whose elements lie in an order of a view's dimensions, whatever its shape."""
+        """A value whose elements lie in an order of a view's dimensions, for any shape."""
         return view.value if view.lies_in(order) else self.read(view, order)
 
     def put(self, output: Traced, value: int, order: Sequence[int]) -> bool:

@@ -75,7 +75,7 @@ def calibrate(
         precision: Of the networks.
         n_networks: How many are measured.
         seed: Of the networks that are drawn.
-        events: Told about progress and waits.
+        events: Receives progress and waits.
 
     Raises:
         MnaslatError: If too few layers are measured.

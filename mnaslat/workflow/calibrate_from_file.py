@@ -51,7 +51,7 @@ PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 _UNUSUAL = 2.0  # from a latency to what the others imply
 # From one line to the others, relative to the prior: rather another unit than another network.
 _OTHER_UNIT = 200.0
-_OTHER_KINDS = ("mid", "little")  # of cores; shipped priors prefer large ones
+_OTHER_KINDS = ("mid", "little")  # of cores; pretrained priors prefer large ones
 _N_CANDIDATES = 300
 _SUGGESTION_SEED = 0x5E1EC7
 
@@ -180,7 +180,7 @@ def calibrate_from_file(
         priors: Models of other devices; the pretrained ones that fit if left out.
         resolution: Pixels of the networks' square input; each one's own if left out.
         workspace: Where the predictor is saved; nowhere if left out.
-        events: Told which priors are used.
+        events: Receives which priors are used.
 
     Raises:
         ValueError: If the file cannot be read or its latencies contradict each other.
@@ -250,7 +250,7 @@ def suggest_networks(
         measured: Networks that need not be measured again.
         priors: Models of other devices; the pretrained ones that fit if left out.
         predictor: Fitted to what was measured; without it only the priors count.
-        events: Told about long work.
+        events: Receives long work.
 
     Raises:
         ValueError: If n is not positive.

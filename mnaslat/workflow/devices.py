@@ -39,7 +39,7 @@ def open_device(
             table was measured with, and a device that has changed since then is refused.
         precision: Of the networks that are to be measured.
         new_table: Whether to start a new table where the device has changed.
-        events: Told what is fetched, and why phones cannot be seen.
+        events: Receives downloads as progress, and why phones cannot be seen.
 
     Raises:
         DeviceError: If there is no such device, it cannot be used, or several phones are there.
@@ -68,7 +68,7 @@ def reopen_device(
         configuration: Of a predictor or table.
         name: How the device is reached now, if that is not its name.
         options: Of these only ``benchmark_binary`` and ``guard`` count.
-        events: Told what is fetched.
+        events: Receives downloads as progress.
 
     Raises:
         ConfigurationMismatch: If the device here is not the one of the configuration.

@@ -105,7 +105,7 @@ def evaluate_predictor(
         workspace: Keeps the measurements.
         n_networks: How many are measured, at least 3.
         seed: Of the networks that are drawn; they differ from those of any calibration.
-        events: Told about progress and waits.
+        events: Receives progress and waits.
 
     Raises:
         ValueError: If an argument is wrong.
@@ -195,9 +195,9 @@ def unreachable(predictor: NetworkPredictor, name: str) -> str:
     """Describe the errors that are known of a predictor whose device is not here."""
     return (
         f"{name} predicts {predictor.configuration.device}, which cannot be measured from here. "
-        f"What is known of it: {declared_errors(predictor)}. To judge it by measurements of your "
-        "own, list them in a CSV file: `mnaslat calibrate --measurements FILE` says how wrong a "
-        "fit is on networks left out (`--suggest 10` says which to measure)."
+        f"What is known of it: {declared_errors(predictor)}. To evaluate it with your "
+        "own measurements, list them in a CSV file: `mnaslat calibrate --measurements FILE` says "
+        "how wrong a fit is on networks left out (`--suggest 10` says which to measure)."
     )
 
 

@@ -62,7 +62,7 @@ def measure_networks(
         precision: Of the networks.
         n_rounds: Rounds of each network, if more than the device plans by itself.
         seed: Of the order in which they are measured.
-        events: Told about progress and waits.
+        events: Receives progress and waits.
 
     Raises:
         ValueError: If an argument is wrong.

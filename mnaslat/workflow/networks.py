@@ -180,7 +180,7 @@ def _made_by(text: str) -> Any:
 
 
 def _with_option(error: UnsupportedOperation) -> UnsupportedOperation:
-    """The error, telling a user of the command line what one of the library is told."""
+    """Return the error with the names of options in place of arguments."""
     text = str(error).replace('unknown="estimate"', "--unknown estimate")
     if error.__cause__ is not None:  # the module itself raised it
         text += (

@@ -68,7 +68,7 @@ def profile_space(
         precision: Of the layers.
         budget_s: Time to spend in seconds.
         seed: Of the order within a round.
-        events: Told about progress and waits.
+        events: Receives progress and waits.
 
     Raises:
         ValueError: If an argument is wrong.

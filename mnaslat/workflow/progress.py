@@ -13,7 +13,7 @@ _SECONDS_BETWEEN_UPDATES = 0.5  # of a notebook
 
 
 class Events(Protocol):
-    """What long work reports. Called on the thread that works; must return quickly."""
+    """Receives what long work reports, on the thread that works; must return quickly."""
 
     def progress(
         self, step: str, done: int, total: int, seconds_left: float, detail: str = ""

@@ -135,7 +135,7 @@ def _new_folder(runs: Path, name: str, request: Mapping[str, Any]) -> Path:
 
 
 def _difference(folder: Path, request: Mapping[str, Any]) -> str:
-    """How a request differs from that of a run in a folder."""
+    """Say how a request differs from that of a run in a folder."""
     try:
         known = read(folder).request
     except SearchError:

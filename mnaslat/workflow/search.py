@@ -81,7 +81,7 @@ def run_search(
         seed: Of all random choices.
         max_time_s: Time to search for in seconds.
         name: Of the run; made from the time if left out.
-        events: Told about progress.
+        events: Receives progress.
 
     Returns:
         The run, with its ``result``; ``failure`` says what ended it before its time.
@@ -143,7 +143,7 @@ def resume_search(
         device: Measures candidates if the run was started with a device.
         max_time_s: Time to search for in seconds.
         n_samples: Networks to evaluate in all, if not as many as before.
-        events: Told about progress.
+        events: Receives progress.
 
     Raises:
         ValueError: If the run needs an accuracy or a device that is not given.
@@ -201,7 +201,7 @@ def search_in_workspace(
         device: Serial or name; that of the predictor if left out.
         device_options: How to reach it: ``benchmark_binary`` and ``guard``.
         max_time_s: Time to search for in seconds.
-        events: Told about progress.
+        events: Receives progress.
 
     Raises:
         ValueError: If an option is wrong.

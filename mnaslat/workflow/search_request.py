@@ -87,7 +87,9 @@ class SearchOptions:
         with naming("target_ms"):
             targets = parse_targets(self.target_ms)
             if targets is not None and targets[0] != targets[1] and self.reward == "soft":
-                raise ValueError("With --reward soft a target steers nothing: give one, or none.")
+                raise ValueError(
+                    "With --reward soft a target has no effect on the search: give one, or none."
+                )
         with naming("searcher"):
             if self.searcher not in SEARCHERS:
                 raise ValueError(f"{self.searcher!r} is not a searcher; {', '.join(SEARCHERS)}.")
@@ -143,7 +145,7 @@ class SearchOptions:
             predictor: Of the device.
             name: Of the predictor, for people.
             space: To be searched.
-            events: Told about a target that was chosen here.
+            events: Receives a target that was chosen here.
         """
         chosen = parse_targets(self.target_ms)
         if chosen is not None:

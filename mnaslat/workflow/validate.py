@@ -68,7 +68,7 @@ def validate_run(
         device: The one that the run's predictor is of.
         workspace: Keeps the measurements.
         top: How many networks to measure, at least 1.
-        events: Told about progress and waits.
+        events: Receives progress and waits.
 
     Raises:
         ValueError: If an argument is wrong.

@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def _end_with_parent() -> None:
-    """A model that hangs must not outlive a command that was killed."""
+    """Exit if the parent process is gone, even while a model hangs."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
 

@@ -1,4 +1,4 @@
-"""A sitting: many models brought to a phone and run there in one shell session.
+"""Runs a batch: many models copied to a phone and timed there in one shell session.
 
 The script takes the models as a tar archive on its standard input, runs the benchmark tool on one
 after the other, and reads the phone's conditions at the start, every few seconds and at the end.
@@ -24,8 +24,8 @@ _PATIENCE_S = 30.0  # beyond a model's limit: a busy phone takes seconds to tell
 _UPLOAD_BYTES_PER_S = 1e6  # nothing is heard while models are brought; slower than any cable
 _NO_FOLDER, _NOT_UNPACKED = 97, 98  # exit statuses of the script
 
-# In the dialect of mksh and toybox. `running` names the session of an earlier sitting. Its tool may
-# have outlived both the connection and the shell, and would disturb this one; it is in a process
+# In the dialect of mksh and toybox. `running` names the session of an earlier batch. Its tool may
+# still run without the connection and the shell, and would disturb this one; it is in a process
 # group of its own, which `timeout` makes. A number of another boot may be anybody's: only what has
 # our name in its command line is ended. Lines of the script end with a dot: one that was cut off
 # does not. The tool's errors go to a file first: it buffers its output, not its errors, so that in
@@ -49,7 +49,7 @@ tell() {{
   echo "$mark conditions ."
   conditions $cores
   echo "$mark tool $({identify}) ."
-  echo "$mark told ."
+  echo "$mark reported ."
 }}
 policy=/sys/devices/system/cpu/cpu{core}/cpufreq
 clock() {{
@@ -181,13 +181,13 @@ def sit(
         if session.status == _NO_FOLDER:
             raise ToolChanged(f"The folder {FOLDER} on phone {connection.serial} is gone.")
         raise DeviceLost(
-            f"The sitting on phone {connection.serial} was ended from outside (exit status "
+            f"The batch on phone {connection.serial} was ended from outside (exit status "
             f"{session.status}). {words}".rstrip()
         )
 
 
 class SittingReader:
-    """Reads the lines of a sitting.
+    """Reads the lines of a batch.
 
     Args:
         mark: That its own lines have.
@@ -250,7 +250,7 @@ class SittingReader:
                     if " ".join(identity) != self._identity:
                         raise ToolChanged("The benchmark tool was changed, replaced or removed.")
                     section = "conditions of a known tool"
-                case ["told"] if section == "conditions of a known tool":
+                case ["reported"] if section == "conditions of a known tool":
                     yield parse_conditions("".join(output).splitlines())
                     section = ""
                 case ["done"]:

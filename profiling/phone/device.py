@@ -88,7 +88,7 @@ class PhoneDevice:
         Raises:
             DeviceError: If the phone stays away, does not cool down, needs charging or has no room.
             ConfigurationMismatch: If it comes back with another build of Android.
-            WorkspaceBusy: If another process measures on it, from whatever workspace.
+            WorkspaceBusy: If another process measures on it, from any workspace.
         """
         with ExitStack() as stack:
             try:

@@ -84,7 +84,7 @@ class PhoneKind:
 
 
 def connect(name: str) -> Connection:
-    """A connection to the phone with that serial or name, whatever is on it.
+    """A connection to the phone with that serial or name, with any system on it.
 
     Raises:
         DeviceError: If it is not there or does not answer.

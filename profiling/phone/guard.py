@@ -22,7 +22,7 @@ class Problem:
 
 
 class Guard:
-    """Judges conditions by a policy, and clocks also by what they were when the sweep began."""
+    """Compares conditions with a policy, and clocks with those at the start of the sweep."""
 
     def __init__(self, policy: GuardPolicy) -> None:
         self.policy = policy

@@ -1,4 +1,4 @@
-"""Measuring on a phone: sittings, guarded, repeated where they were disturbed, and gone on with."""
+"""Measures models in batches; repeats disturbed ones; resumes after interruptions."""
 
 import time
 from collections import deque
@@ -28,7 +28,7 @@ _BATCH_S = 20.0  # of timed runs: the loss is small when a phone goes away
 _BATCH_MODELS = 60
 _BATCH_BYTES = 64 * 2**20
 _MAX_ATTEMPTS = 3  # of a model that crashes, hangs or prints nonsense
-_MAX_BARREN = 6  # sittings in a row that gave nothing
+_MAX_BARREN = 6  # batches in a row that gave nothing
 
 
 @dataclass(eq=False)
@@ -61,7 +61,7 @@ class MeasurementLoop:
         self.max_models = max(1, min(_BATCH_MODELS, round(_BATCH_S / (plan.round_ms / 1e3))))
         self.is_recognised = False
         self.running: _Pending | None = None  # now, on the phone
-        self.has_progressed = False  # in this sitting
+        self.has_progressed = False  # in this batch
 
     def run(self, models: Iterable[Model]) -> Iterator[tuple[str, Round | Failure] | Notice]:
         """Outcomes of all models, in the order in which they are known."""
@@ -96,11 +96,11 @@ class MeasurementLoop:
                     f"at last: {trouble.rstrip('.')}. Restart the phone, then type the same "
                     "command: it goes on where it was."
                 )
-            if n_barren > 1:  # whatever it is may pass
+            if n_barren > 1:  # retry once: the cause may be temporary
                 time.sleep(self.session.policy.poll_s)
 
     def _next_batch(self, source: Iterator[Model]) -> list[_Pending]:
-        """The next models for one sitting, those that wait for another attempt first."""
+        """Return the next models for one batch, those that wait for another attempt first."""
         n_bytes = sum(len(each.content) for each in self.pending)
         while len(self.pending) < self.max_models and n_bytes < _BATCH_BYTES:
             model = next(source, None)
@@ -113,7 +113,7 @@ class MeasurementLoop:
     def _sit(
         self, batch: list[_Pending], tool: Installed
     ) -> Iterator[tuple[str, Round | Failure] | Notice]:
-        """One sitting; ends early where the phone is not fit, after waiting until it is."""
+        """Run one batch; ends early where the phone is not ready, after waiting until it is."""
         session = self.session
         command = tool_command(
             tool.path,
@@ -135,17 +135,17 @@ class MeasurementLoop:
         )
         self.running = None
         with closing(sitting):
-            for told in sitting:
-                if isinstance(told, Running):
-                    self.running = batch[told.index - 1] if told.index else None
-                elif isinstance(told, Ran):
+            for reported in sitting:
+                if isinstance(reported, Running):
+                    self.running = batch[reported.index - 1] if reported.index else None
+                elif isinstance(reported, Ran):
                     self.running = None
-                    held.append(told)
+                    held.append(reported)
                 else:
-                    problems = session.guard.problems(told)
+                    problems = session.guard.problems(reported)
                     if problems:
                         break
-                    yield from self._settle(held, batch, told)
+                    yield from self._settle(held, batch, reported)
                     held = []
         if problems:
             n_discarded = sum(each.index > 0 for each in held)
@@ -169,13 +169,13 @@ class MeasurementLoop:
                 yield Notice(f"{self.session.name}: a round is repeated: {cap}", n_repeated=1)
                 continue
             pending = batch[ran.index - 1]
-            told = self.judge.model(ran)
-            if isinstance(told, Failure) and ran.status != 0:
-                suspect = pending, told
-            elif isinstance(told, Failure):
-                yield from self._tell(pending, told)
+            reported = self.judge.model(ran)
+            if isinstance(reported, Failure) and ran.status != 0:
+                suspect = pending, reported
+            elif isinstance(reported, Failure):
+                yield from self._tell(pending, reported)
             else:
-                yield from self._tell(pending, self._round(pending, ran, told, conditions))
+                yield from self._tell(pending, self._round(pending, ran, reported, conditions))
 
     def _tell(
         self, pending: _Pending, outcome: Round | Failure
@@ -208,27 +208,27 @@ class MeasurementLoop:
         yield pending.key, Failure(reason, permanent=False)
 
     def _check_sentinel(self, ran: Ran, *, is_usual: bool) -> Iterator[Notice]:
-        told = self.judge.sentinel(ran)
+        reported = self.judge.sentinel(ran)
         if not is_usual:
             return
-        self.sentinel_ms = told.statistics.min_ms
-        alarm = self.session.sentinel.add(told.statistics.min_ms)
+        self.sentinel_ms = reported.statistics.min_ms
+        alarm = self.session.sentinel.add(reported.statistics.min_ms)
         if alarm:
             yield Notice(f"{self.session.name}: {alarm}")
 
     def _round(
-        self, pending: _Pending, ran: Ran, told: BenchmarkOutput, conditions: Conditions
+        self, pending: _Pending, ran: Ran, reported: BenchmarkOutput, conditions: Conditions
     ) -> Round:
         return Round(
-            statistics=told.statistics,
-            init_ms=told.init_ms,
-            memory_mb=told.memory_mb,
+            statistics=reported.statistics,
+            init_ms=reported.init_ms,
+            memory_mb=reported.memory_mb,
             circumstances={
                 **conditions.circumstances(),
                 "started": f"{ran.started:.3f}",
                 "clock_khz": f"{ran.before.now_khz or '?'} to {ran.after.now_khz or '?'}",
-                "warmup_ms": f"{told.warmup_ms:.6g}",
-                "delegated": told.delegated,
+                "warmup_ms": f"{reported.warmup_ms:.6g}",
+                "delegated": reported.delegated,
                 "sentinel_ms": f"{self.sentinel_ms:.6g}",
                 "attempts": str(pending.n_attempts + 1),
                 **({"guard": changes} if (changes := self.session.policy.changes) else {}),

@@ -32,7 +32,7 @@ def begin(session: PhoneSession) -> Iterator[Notice]:
     conditions = conditions_now(session.connection, session.cores)
     others = _but_caps(session.guard.problems(conditions))
     if others:
-        yield from wait_until_fit(session, others, judge=_but_caps)
+        yield from wait_until_fit(session, others, relevant=_but_caps)
         conditions = conditions_now(session.connection, session.cores)
     started, has_said = time.monotonic(), False
     while caps := _caps(session.guard.problems(conditions)):
@@ -55,7 +55,7 @@ def wait_until_fit(
     problems: Problems,
     *,
     n_discarded: int = 0,
-    judge: Callable[[Problems], Problems] = tuple,
+    relevant: Callable[[Problems], Problems] = tuple,
 ) -> Iterator[Notice]:
     """Wait until the problems are gone.
 
@@ -63,7 +63,7 @@ def wait_until_fit(
         session: The phone.
         problems: That it has now.
         n_discarded: Rounds that will be repeated for them; for the message.
-        judge: Picks the problems that matter.
+        relevant: Picks the problems that matter.
 
     Raises:
         DeviceLost: If the phone goes away.
@@ -87,7 +87,7 @@ def wait_until_fit(
             n_discarded = 0
         time.sleep(policy.poll_s)
         conditions = conditions_now(session.connection, session.cores)
-        problems = judge(session.guard.problems(conditions))
+        problems = relevant(session.guard.problems(conditions))
     waited = format_duration(time.monotonic() - started)
     yield Notice(f"{session.name}: fit again after {waited}")
 

@@ -93,5 +93,5 @@ def _dial(session: PhoneSession, absence: str, n_tries: int) -> None:
         return
     try:
         session.connection.dial(afresh=n_tries % _TRIES_BEFORE_AFRESH == 0)
-    except DeviceError:  # asked for again, and told, at the next look
+    except DeviceError:  # tried again, and reported, at the next look
         pass

@@ -25,7 +25,7 @@ class ToolBroken(DeviceError):
 
 @dataclass(frozen=True, kw_only=True)
 class Judge:
-    """Judges runs of the tool.
+    """Classifies runs of the tool.
 
     Attributes:
         phone: Its name, for messages.
@@ -45,10 +45,12 @@ class Judge:
         Raises:
             ToolBroken: If the tool does not start.
         """
-        told = self._read(ran)
-        if isinstance(told, BenchmarkOutput) and self._lacks_delegate(told):
-            return Failure(f"no part of it ran on the {self.delegate} delegate: {_said(told, ran)}")
-        return told
+        reported = self._read(ran)
+        if isinstance(reported, BenchmarkOutput) and self._lacks_delegate(reported):
+            return Failure(
+                f"no part of it ran on the {self.delegate} delegate: {_said(reported, ran)}"
+            )
+        return reported
 
     def sentinel(self, ran: Ran) -> BenchmarkOutput:
         """Classify the run of the simplest model.
@@ -57,18 +59,18 @@ class Judge:
             ToolBroken: If it failed.
             DeviceError: If the tool has not the delegate.
         """
-        told = self._read(ran)
-        if isinstance(told, Failure):
+        reported = self._read(ran)
+        if isinstance(reported, Failure):
             raise ToolBroken(
-                f"The benchmark tool fails even with the simplest model: {told.reason}"
+                f"The benchmark tool fails even with the simplest model: {reported.reason}"
             )
-        if self._lacks_delegate(told):
+        if self._lacks_delegate(reported):
             raise DeviceError(
                 f"Phone {self.phone}: the benchmark tool runs nothing on the {self.delegate} "
-                f"delegate: {_said(told, ran)}. Choose another one with --delegate, or give a tool "
-                "that has it with --benchmark-binary PATH."
+                f"delegate: {_said(reported, ran)}. Choose another one with --delegate, or give a "
+                "tool that has it with --benchmark-binary PATH."
             )
-        return told
+        return reported
 
     def _read(self, ran: Ran) -> BenchmarkOutput | Failure:
         if ran.status in (126, 127):
@@ -95,9 +97,9 @@ class Judge:
                 )
         return said
 
-    def _lacks_delegate(self, told: BenchmarkOutput) -> bool:
-        return DELEGATES[self.delegate].runtime_name not in told.delegated.lower()
+    def _lacks_delegate(self, reported: BenchmarkOutput) -> bool:
+        return DELEGATES[self.delegate].runtime_name not in reported.delegated.lower()
 
 
-def _said(told: BenchmarkOutput, ran: Ran) -> str:
-    return why_it_failed(ran.output) or f"nodes taken: {told.delegated or 'none'}"
+def _said(reported: BenchmarkOutput, ran: Ran) -> str:
+    return why_it_failed(ran.output) or f"nodes taken: {reported.delegated or 'none'}"

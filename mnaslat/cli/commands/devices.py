@@ -85,5 +85,5 @@ class _Notices:
 
 
 def _printable(text: str) -> str:
-    """What a phone says of itself, without what would confuse a terminal."""
+    """Replace characters of a text that would confuse a terminal."""
     return "".join(each if each.isprintable() else "?" for each in text)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-# For mksh and toybox. Whatever cannot be read prints nothing, or "-" for one of several numbers.
+# For mksh and toybox. Unreadable values print nothing, or "-" for one of several numbers.
 # `2>/dev/null` stands before `<`: it must hide that the file cannot be opened.
 CONDITIONS = r"""
 conditions() {

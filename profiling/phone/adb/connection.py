@@ -170,7 +170,7 @@ class Session:
                 piece = content[start : start + _PACKET_BYTES]
                 self._transport.conn.sendall(_packet(_STDIN, piece))
             self._transport.conn.sendall(_packet(_CLOSE_STDIN, b""))
-        except (OSError, adbutils.AdbError):  # whoever reads the session is told
+        except (OSError, adbutils.AdbError):  # the reader of the session reports it
             pass
 
 

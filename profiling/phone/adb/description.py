@@ -72,7 +72,7 @@ class Description:
         abi: The instruction set that it prefers, e.g. ``arm64-v8a``.
         android: Android's version, e.g. ``14``.
         build: The build's fingerprint.
-        serial_hash: Of the serial number, which is personal and kept nowhere; empty if not told.
+        serial_hash: Of the serial number, which is personal and kept nowhere; empty if unknown.
         clusters: From the slowest to the fastest.
         missing_tools: What the phone's shell lacks of what measuring needs.
         booted: False while Android is still starting.
@@ -203,7 +203,7 @@ def _is_core(words: Sequence[str]) -> bool:
 
 
 def _clocks(found: Sequence[Sequence[str]]) -> Iterator[tuple[int, int | None]]:
-    """Each core with its highest frequency in kHz, None where it is not told."""
+    """Each core with its highest frequency in kHz, None where it is not reported."""
     for words in found:
         if _is_core(words):
             yield int(words[1]), _number(words[2]) or None
@@ -220,7 +220,7 @@ def _n_cores(found: Sequence[Sequence[str]], clocks: Mapping[int, int | None]) -
 
 
 def _clusters(clocks: Mapping[int, int | None], n_cores: int) -> tuple[Cluster, ...]:
-    """Cores by their highest frequency; whatever lies between the lowest and the highest is mid."""
+    """Cores by their highest frequency; those between the lowest and the highest are mid."""
     by_khz: dict[int, list[int]] = {}
     for core, khz in sorted(clocks.items()):
         if khz is not None:

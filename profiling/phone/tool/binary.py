@@ -60,7 +60,7 @@ def find_binary(
         abi: As Android names it, e.g. ``arm64-v8a``.
         given: A file of the user's.
         sha256: At least 12 hexadecimal digits of the one that is needed, and no other.
-        cache: Folder in which they are kept; that of this user unless told otherwise.
+        cache: Folder in which they are kept; that of this user if left out.
         published: Address under which ``VERSION/PLATFORM/benchmark_model`` lies.
         on_progress: Called with the bytes fetched and those expected, 0 if not known.
         patience: How long to wait for the server, and how often to try.

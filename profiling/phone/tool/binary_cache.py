@@ -33,7 +33,7 @@ _ABI = re.compile(r"[a-z0-9_-]+")
 
 
 def default_cache_folder() -> Path:
-    """Where programs are kept unless told otherwise.
+    """Return the folder where programs are kept by default.
 
     Raises:
         DeviceError: If this user has no home.

@@ -11,7 +11,7 @@ class Delegate:
     Attributes:
         option: That asks the benchmark tool for it.
         runtime_name: Part of the runtime's own name for it, if it must take part of a model.
-            Where such a one is missing or refuses a model, the runtime goes on with the CPU: that
+            Where such a one is missing or refuses a model, the runtime continues on the CPU: that
             must not stand under the delegate's name. Empty where it need not.
         help: What it is, for people; empty if it speaks for itself.
     """

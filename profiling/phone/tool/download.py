@@ -43,7 +43,7 @@ def download(
     """Fetch a file, whole or not at all.
 
     Args:
-        url: https; plain http only from this computer itself, whatever the server redirects to.
+        url: https; plain http only from this computer itself, for redirects too.
         on_progress: Called with the bytes that are there and those expected, 0 if not known.
         patience: How long to wait, and how often to try.
         max_bytes: A longer file is refused.

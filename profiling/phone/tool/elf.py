@@ -1,4 +1,4 @@
-"""Telling whether a file is a program that a phone can run, by the head of its ELF format.
+"""Checks that a file is a program that a phone can run, by its ELF header.
 
 Source: Tool Interface Standard, Executable and Linking Format, version 1.2; ELF-64 object file
 format, version 1.5.

@@ -21,7 +21,7 @@ class Installed:
     """The tool on a phone; ``identity`` changes when the file is changed or replaced."""
 
     path: str
-    identity: str  # empty where the phone does not tell
+    identity: str  # empty where the phone does not report it
 
 
 def install(connection: Connection, binary: Binary) -> Installed:
@@ -59,7 +59,7 @@ def install(connection: Connection, binary: Binary) -> Installed:
 
 
 def identify(path: str) -> str:
-    """Shell text that prints what changes when a file is changed or replaced, if it is told."""
+    """Shell text that prints a value which changes when a file is changed or replaced."""
     return f"stat -c %i:%s:%Z {path} 2>/dev/null"
 
 
@@ -76,7 +76,7 @@ def _content(binary: Binary) -> bytes:
 def tool_command(
     path: str, plan: TimingPlan, *, threads: int, cores: Sequence[int], delegate: str
 ) -> str:
-    """Shell text that runs the tool for one round; ``--graph=FILE`` is added by the sitting.
+    """Shell text that runs the tool for one round; ``--graph=FILE`` is added by the batch.
 
     The tool goes on until it has had both its runs and its time.
     """

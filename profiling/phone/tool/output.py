@@ -48,7 +48,7 @@ _DELEGATED = re.compile(
 _ONCE = ("STARTING!", "Graph: [", "Initialized session in", "Memory footprint delta", "Peak memory")
 _TWICE = "Running benchmark for at least"
 
-# The most telling first: what kept the tool from starting, then what it says itself.
+# The most informative first: what kept the tool from starting, then what it says itself.
 _REASONS = (
     re.compile(
         "not executable|CANNOT LINK EXECUTABLE|[Pp]ermission denied|inaccessible or not found"

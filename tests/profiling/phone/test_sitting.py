@@ -33,7 +33,7 @@ a line of the shell
 {MARK} conditions .
 battery level: 80
 {MARK} tool 11:22:33 .
-{MARK} told .
+{MARK} reported .
 {MARK} model 0 .
 {MARK} clock 1800000/2841600 .
 INFO: count=1
@@ -47,7 +47,7 @@ no end{MARK} clock 2841600/2841600 .
 {MARK} conditions .
 battery level: 79
 {MARK} tool 11:22:33 .
-{MARK} told .
+{MARK} reported .
 {MARK} done .
 """
 FIRST = ("INFO: count=1\nmnaslat-ffffffffffffffff exit 0 0 .\nno end", 0)
@@ -136,7 +136,7 @@ def test_noise_never_moves_a_result_to_another_model(first: int, length: int, se
         "exit 0 256 .",
         "exit \u00b2 \u00b2 .",
         "clock \u00b2/\u00b2 .",
-        "told .",
+        "reported .",
         "tool 11:22:33 .",
         "anything .",
         ".",
