@@ -7,6 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mnaslat.data.guard_policy import GuardPolicy as GuardPolicy
     from mnaslat.data.images.image_set import ImageSet as ImageSet
     from mnaslat.data.images.loading import load_images as load_images
     from mnaslat.data.latency_table import LatencyTable as LatencyTable
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Configuration": "measurement",
+    "GuardPolicy": "guard_policy",
     "ImageSet": "images.image_set",
     "LatencyTable": "latency_table",
     "Measurement": "measurement",

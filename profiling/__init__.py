@@ -7,7 +7,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mnaslat.data.guard_policy import GuardPolicy as GuardPolicy
     from mnaslat.profiling.device import Device as Device
     from mnaslat.profiling.device import DeviceKind as DeviceKind
     from mnaslat.profiling.device import DeviceOptions as DeviceOptions
@@ -27,7 +26,6 @@ _HOMES = {
     "DeviceOptions": "device",
     "Failure": "device",
     "FoundDevice": "device",
-    "GuardPolicy": "phone.guard.policy",
     "HostDevice": "host.device",
     "Model": "device",
     "Notice": "device",

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from mnaslat.data.guard_policy import GuardPolicy
 from mnaslat.data.measurement import Configuration, Round, Subject
 from mnaslat.graph import Precision
-from mnaslat.profiling.phone.guard.policy import GuardPolicy
 from mnaslat.profiling.timing_plan import TimingPlan
 
 

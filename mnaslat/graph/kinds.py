@@ -82,7 +82,7 @@ FUSED = frozenset(get_args(Fused))
 
 @dataclass(frozen=True, kw_only=True)
 class KindInfo:
-    """What an operation of one kind has, and what it costs.
+    """Properties of one kind of operation, and the family that its cost is of.
 
     Attributes:
         cost: What its time is spent on: products with weights, windows, reductions, functions of

@@ -156,7 +156,7 @@ class SearchOptions:
     def _default_target_ms(
         self, predictor: NetworkPredictor, name: str, space: SearchSpace, events: Events
     ) -> float:
-        """What MnasNet-A1 takes, or in a space of other latencies half of its networks."""
+        """Latency of MnasNet-A1, or of half of the networks where the space has other ones."""
         reference = replace(
             zoo.load_network(_REFERENCE).scaled(self.width),
             resolution=self.resolution,

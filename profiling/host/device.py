@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from mnaslat.data.guard_policy import GuardPolicy
 from mnaslat.data.measurement import Configuration, Round, Subject
 from mnaslat.graph import Precision
 from mnaslat.profiling.device import (
@@ -18,7 +19,6 @@ from mnaslat.profiling.device import (
     Reopening,
 )
 from mnaslat.profiling.host.worker_process import Crew, Groups, WorkerLost, alone
-from mnaslat.profiling.phone.guard.policy import GuardPolicy
 from mnaslat.profiling.timing_plan import TimingPlan
 
 LAYERS = TimingPlan()

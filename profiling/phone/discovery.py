@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
+from mnaslat.data.guard_policy import GuardPolicy
 from mnaslat.data.measurement import Configuration
 from mnaslat.errors import DeviceError
 from mnaslat.profiling.device import DeviceOptions, FoundDevice, OnDownload, Reopening, Trouble
