@@ -33,6 +33,12 @@ _COUNTS = (
 _STEM_STRIDE = 2  # of ImageNet networks; a file says only what differs
 
 
+# Listing the layers of a space builds 70,000 of them, and get_args is slow.
+_CONV_NAMES = get_args(Conv)
+_SKIP_NAMES = get_args(Skip)
+_ACTIVATION_NAMES = get_args(Activation)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Layer:
     """One repeated unit: a convolution or an MBConv, with its squeeze-and-excitation and skip.
@@ -56,10 +62,10 @@ class Layer:
     skip: Skip = "identity"
 
     def __post_init__(self) -> None:
-        if self.conv not in get_args(Conv):
-            raise ValueError(f"conv must be one of {get_args(Conv)}, got {self.conv!r}.")
-        if self.skip not in get_args(Skip):
-            raise ValueError(f"skip must be one of {get_args(Skip)}, got {self.skip!r}.")
+        if self.conv not in _CONV_NAMES:
+            raise ValueError(f"conv must be one of {_CONV_NAMES}, got {self.conv!r}.")
+        if self.skip not in _SKIP_NAMES:
+            raise ValueError(f"skip must be one of {_SKIP_NAMES}, got {self.skip!r}.")
         for name in ("kernel", "stride", "expansion", "input_filters", "output_filters"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
@@ -181,9 +187,9 @@ class Architecture:
     def __post_init__(self) -> None:
         if not self.blocks:
             raise ValueError("An architecture needs at least one block.")
-        if self.activation not in get_args(Activation):
+        if self.activation not in _ACTIVATION_NAMES:
             raise ValueError(
-                f"activation must be one of {get_args(Activation)}, got {self.activation!r}."
+                f"activation must be one of {_ACTIVATION_NAMES}, got {self.activation!r}."
             )
         for name in _COUNTS:
             if getattr(self, name) < 1:

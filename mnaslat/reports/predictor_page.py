@@ -8,11 +8,11 @@ import mnaslat
 from mnaslat.data.convergence import LAYER_AGREEMENT, has_converged, resolution_ms_of
 from mnaslat.data.latency_table import LatencyTable, Row
 from mnaslat.data.measurement import Configuration
-from mnaslat.graph import Graph, Precision
+from mnaslat.graph import Graph
 from mnaslat.predictors import CalibratedPredictor, TablePredictor
 from mnaslat.predictors.network_predictor import NetworkPredictor
 from mnaslat.reports.page_data import LatencyPoint, ReportPage, TableRow, TableSection
-from mnaslat.space import load_space, space_names
+from mnaslat.space import SearchSpace, load_space, space_names
 
 
 def table_page(table: LatencyTable, name: str) -> ReportPage:
@@ -153,21 +153,18 @@ def _known_layers(table: LatencyTable) -> tuple[Mapping[str, str], Mapping[str, 
     """Labels and frequencies of the preset space that holds most layers of the table."""
     size = max(int(Graph.parse(signature).input_shape[0]) for signature in table.rows)
     precision = table.configuration.precision
-    hits = {
-        name: sum(each in _frequencies(name, size, precision) for each in table.rows)
-        for name in space_names()
-    }
-    name = max(hits, key=lambda each: hits[each])
-    if not hits[name]:
-        return {}, {}
-    return _labels(name, size, precision), _frequencies(name, size, precision)
+    best: tuple[int, Mapping[str, str], Mapping[str, float]] = (0, {}, {})
+    for name in space_names():
+        space = _space(name, size)
+        frequencies = space.layer_frequencies(precision)
+        n_hits = sum(signature in frequencies for signature in table.rows)
+        if n_hits > best[0]:
+            best = (n_hits, space.layer_labels(precision), frequencies)
+        if n_hits == len(table):
+            break
+    return best[1:]
 
 
-@cache  # listing all layers of a space takes a second
-def _frequencies(name: str, resolution: int, precision: Precision) -> Mapping[str, float]:
-    return load_space(name, resolution=resolution).layer_frequencies(precision)
-
-
-@cache
-def _labels(name: str, resolution: int, precision: Precision) -> Mapping[str, str]:
-    return load_space(name, resolution=resolution).layer_labels(precision)
+@cache  # a space keeps the list of its layers, which takes a second to make
+def _space(name: str, resolution: int) -> SearchSpace:
+    return load_space(name, resolution=resolution)

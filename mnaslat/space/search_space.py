@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from mnaslat.architecture import Architecture
 from mnaslat.arrays import Tokens
-from mnaslat.graph import Graph, Precision
+from mnaslat.graph import Precision
 from mnaslat.lowering import lower
 
 Choice = int | float | str
@@ -175,23 +175,11 @@ class SearchSpace:
         Lists every layer that any network of the space contains. Exact, not sampled: the layers of
         a part depend on a few decisions only, and all their combinations are built.
         """
-        expected: dict[str, float] = {}
-        for part, row_graphs in self._part_graphs(precision):
-            n_rows = len(row_graphs)
-            for graph in row_graphs:
-                for place, signature in zip(graph.places, graph.layer_signatures, strict=True):
-                    if place.split(".")[0] == part:
-                        expected[signature] = expected.get(signature, 0.0) + 1.0 / n_rows
-        return expected
+        return dict(self._listed(precision)[0])
 
     def layer_labels(self, precision: Precision = "fp32") -> dict[str, str]:
         """A short name for people of each distinct layer, by layer signature."""
-        return {
-            signature: layer.label
-            for _, graphs in self._part_graphs(precision)
-            for graph in graphs
-            for layer, signature in zip(graph.layers, graph.layer_signatures, strict=True)
-        }
+        return dict(self._listed(precision)[1])
 
     def part_architectures(self, *parts: str) -> Iterator[tuple[str, list[Architecture]]]:
         """Yield each part, or each one named, with architectures that hold every form of it.
@@ -212,6 +200,24 @@ class SearchSpace:
                 ],
             )
 
-    def _part_graphs(self, precision: Precision) -> Iterator[tuple[str, list[Graph]]]:
-        for part, architectures in self.part_architectures():
-            yield part, [lower(architecture, precision) for architecture in architectures]
+    @cached_property
+    def _listings(self) -> dict[Precision, tuple[dict[str, float], dict[str, str]]]:
+        return {}
+
+    def _listed(self, precision: Precision) -> tuple[dict[str, float], dict[str, str]]:
+        """Frequency and label of each layer, in one pass over all forms of all parts."""
+        if precision not in self._listings:
+            expected: dict[str, float] = {}
+            labels: dict[str, str] = {}
+            for part, architectures in self.part_architectures():
+                share = 1.0 / len(architectures)
+                for architecture in architectures:
+                    graph = lower(architecture, precision)
+                    for place, layer, signature in zip(
+                        graph.places, graph.layers, graph.layer_signatures, strict=True
+                    ):
+                        labels[signature] = layer.label
+                        if place.split(".")[0] == part:
+                            expected[signature] = expected.get(signature, 0.0) + share
+            self._listings[precision] = (expected, labels)
+        return self._listings[precision]
