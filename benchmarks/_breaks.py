@@ -393,8 +393,8 @@ BREAKS = (
     ),
     Break(
         "a layer's share is a percentage in JSON",
-        'layer["latency_ms"] / explanation.latency_ms',
-        '100.0 * layer["latency_ms"] / explanation.latency_ms',
+        'layer["latency_ms"] / self.explanation.latency_ms',
+        '100.0 * layer["latency_ms"] / self.explanation.latency_ms',
         ("tests/**/test_predicting.py", "tests/**/test_predict.py"),
     ),
 )
