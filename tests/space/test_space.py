@@ -320,3 +320,12 @@ def test_wrong_names_of_spaces_say_what_would_be_right(user_file: Path) -> None:
         load_space(f"{user_file}:number")
     with pytest.raises(ValueError, match=r"my_space\.py:wrong returned a int, not a SearchSpace"):
         load_space(f"{user_file}:wrong")
+
+
+def test_of_choices_that_mean_the_same_network_the_first_is_read_back() -> None:
+    space = load_space("mnasnet", width=0.1)
+    filters = [index for index, each in enumerate(space.decisions) if each.name == "block1.filters"]
+    row = np.zeros(len(space.decisions), dtype=np.int64)
+    row[filters] = space.n_choices[filters] - 1  # 24 filters, a tenth of which are 8: as of 8
+    assert space.decode(row) == space.decode(np.zeros_like(row))
+    assert not space.encode(space.decode(row)).any()

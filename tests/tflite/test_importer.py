@@ -210,6 +210,14 @@ def test_convolutions_padding_and_activations(tmp_path: Path) -> None:
     )
 
 
+def test_padding_of_height_and_width_stay_apart(tmp_path: Path) -> None:
+    model = Model()
+    pads = model.numbers([[0, 0], [1, 2], [3, 4], [0, 0]])
+    x = model.op("PAD", [model.input, pads], (1, 11, 15, 4), kind="PadOptions")
+    model.op("HARD_SWISH", [x], (1, 11, 15, 4), kind="HardSwishOptions")
+    assert _ops(model, tmp_path) == "pad+1x2x3x4 hard_swish"
+
+
 def test_joining_and_splitting(tmp_path: Path) -> None:
     model = Model()
     shape, half = (1, 8, 8, 4), (1, 8, 8, 2)

@@ -223,3 +223,15 @@ def test_an_unmeasured_transposed_convolution_is_priced_like_a_convolution() -> 
         for op in ("conv_transpose2x2/2>48", "logistic")
     )
     assert transposed > 50 * activation
+
+
+def test_fast_layers_are_priced_as_well_as_slow_ones() -> None:
+    # Over four orders of magnitude: absolute errors would let the slow layers decide all.
+    layers = [Graph.parse(f"fp32 {size}x{size}x16 conv3x3>16") for size in range(4, 112)]
+    latency_ms = np.array([1e-5 * layer.madds / 16 + 2e-3 for layer in layers])
+    noise = np.exp(np.random.default_rng(0).normal(0.0, 0.05, len(layers)))
+    model = KernelModel().fit(layers, latency_ms * noise)
+    errors = np.abs(
+        np.log(model._roofline_ms(model._features(layers)[0] / model._scale) / latency_ms)
+    )
+    assert errors[:20].mean() < 0.05 and errors[-20:].mean() < 0.05

@@ -102,3 +102,11 @@ def test_the_predictor_is_for_the_tables_configuration() -> None:
     assert _predictor().configuration == CONFIGURATION
     with pytest.raises(ConfigurationMismatch, match="for fp32, but a graph is int8"):
         _predictor().explain(lower(NETWORK, "int8"))
+
+
+def test_a_layer_measured_again_has_its_new_latency() -> None:
+    predictor = _predictor()
+    layer = Graph.parse(SIGNATURES[0])
+    assert predictor.predict_ms(layer) == 1.0
+    assert predictor.fit([layer], [3.0]).predict_ms(layer) == 3.0
+    assert predictor.predict_ms(NETWORK) == 17.0 - 1.0 + 3.0
