@@ -33,7 +33,7 @@ SPACE = SearchSpace(
 
 def _fails_for_five(choices: Choices) -> Architecture:
     if choices["kernel"] == 5:
-        raise KeyError("kernal")
+        raise KeyError("kernle")
     return _build(choices)
 
 
@@ -59,7 +59,7 @@ def test_a_space_that_works_passes() -> None:
     [
         (
             {"build": _fails_for_five},
-            r"with kernel = 5, build failed in .*, line \d+: KeyError: 'kernal'\.$",
+            r"with kernel = 5, build failed in .*, line \d+: KeyError: 'kernle'\.$",
         ),
         ({"build": _fails_for_both}, r"with the tokens 1,2, build failed .*RuntimeError: too la"),
         ({"build": lambda choices: choices}, "work: build returned a dict, not an Architecture"),
