@@ -10,7 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from mnaslat import DeviceOptions, SearchSpace, Workspace
-    from mnaslat.torch_import.translation import Unknown
+    from mnaslat.graph.importing import Unknown
 
 WorkspaceOption = Annotated[
     Path,

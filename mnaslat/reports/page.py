@@ -9,9 +9,9 @@ autoescape), JSON inside ``<script>`` (Jinja's ``tojson``), and plotly.js, which
 in its labels (``html.escape``).
 """
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 from mnaslat.files import replace_file
@@ -32,7 +32,7 @@ from mnaslat.reports.format import finite, format_ms, format_percent, format_tim
 from mnaslat.reports.page_data import LatencyPoint, ReportPage, TableSection, Winner
 
 
-def write_report(page: ReportPage, path: Path) -> None:
+def write_report(page: ReportPage, path: str | os.PathLike[str]) -> None:
     """Write the page to ``path``, folders included.
 
     A reader sees the old file or the new one, never half of one.

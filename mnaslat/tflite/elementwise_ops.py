@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from ai_edge_litert import schema_py_generated as schema
 
 from mnaslat.graph import Kind, Shape
+from mnaslat.graph.importing import shuffled_groups
 from mnaslat.tflite.file_reader import FileOperator, ModelReader
 from mnaslat.tflite.translation import activated, translates
 
@@ -148,16 +149,10 @@ def _reshape(reader: ModelReader, operator: FileOperator) -> bool:
     value = reader.value(operator.inputs[0])
     if value in reader.moves:
         source, before = reader.moves[value]
-        groups = _shuffled_groups(before, reader.builder.shape(value))
+        groups = shuffled_groups(before, reader.builder.shape(value))
         if groups and reader.builder.shape(source) == size:
             return reader.put(operator.outputs[0], reader.add("shuffle", source, groups=groups))
     return reader.put(operator.outputs[0], reader.value(operator.inputs[0], size))
-
-
-def _shuffled_groups(before: Shape, after: Shape) -> int:
-    """Groups of a channel shuffle: (h, w, groups, n) made (h, w, n, groups)."""
-    swapped = len(before) == 4 == len(after) and after == (*before[:2], before[3], before[2])
-    return before[2] if swapped and min(before[2:]) > 1 else 0
 
 
 @translates("TRANSPOSE", "DEPTH_TO_SPACE", "SPACE_TO_DEPTH")

@@ -1,28 +1,27 @@
-""".tflite -> Graph: what the runtime executes for a model file, as the file says it.
+"""Reads .tflite files as graphs.
 
-``mnaslat.tflite_reader`` reads the file; each of its operators is drafted by a function that
-``mnaslat.tflite_windows`` or ``mnaslat.tflite_elements`` registers for its name. What is left is an
-error, or an op of kind ``unknown``.
+``file_reader`` reads the flatbuffer. Each operator is translated by a function that
+``weighted_ops`` or ``elementwise_ops`` registers for its name. Other operators are an error, or an
+op of kind ``unknown``.
 """
 
 import mmap
 import re
 import struct
-from pathlib import Path
-from typing import Any, Literal
+from os import PathLike
+from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
 
 from mnaslat.errors import ModelFileError, UnsupportedOperation
 from mnaslat.graph import Graph, Precision
+from mnaslat.graph.importing import Unknown, check_unknown
 
 # These know how to translate: importing them registers what they know.
 from mnaslat.tflite import elementwise_ops as _elements  # noqa: F401
 from mnaslat.tflite import weighted_ops as _windows  # noqa: F401
 from mnaslat.tflite.file_reader import MAX_TABLES, FileOperator, ModelReader, limited
-from mnaslat.tflite.translation import translate
-
-Unknown = Literal["error", "estimate"]
+from mnaslat.tflite.translation import TRANSLATIONS
 
 _MAX_INPUTS = 1_000_000  # of all operators together
 _TYPES = schema.TensorType
@@ -40,8 +39,8 @@ _GARBAGE = (
 )
 
 
-def graph_from_tflite(path: str | Path, *, unknown: Unknown = "error") -> Graph:
-    """The graph that a ``.tflite`` file computes.
+def graph_from_tflite(path: str | PathLike[str], *, unknown: Unknown = "error") -> Graph:
+    """Read the graph that a ``.tflite`` file computes.
 
     It is cut into layers wherever exactly one tensor is alive; a file that ``write_tflite`` made
     gives back the layers it was written from. If the model has several outputs, all are computed
@@ -58,8 +57,7 @@ def graph_from_tflite(path: str | Path, *, unknown: Unknown = "error") -> Graph:
         OSError: If the file cannot be opened.
         ValueError: If ``unknown`` is neither.
     """
-    if unknown not in ("error", "estimate"):
-        raise ValueError(f"unknown must be 'error' or 'estimate', got {unknown!r}.")
+    check_unknown(unknown)
     try:
         with open(path, "rb") as file:
             data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -109,7 +107,7 @@ class _Import:
         if not operator.traced:
             reader.constants.update(operator.outputs)
             return
-        if translate(reader, operator):
+        if TRANSLATIONS.apply(operator.name, reader, operator):
             return
         if self.unknown == "error":
             raise UnsupportedOperation(

@@ -1,11 +1,11 @@
-"""Registry: .tflite operator -> translating function."""
+"""Registers the functions that translate the operators of .tflite files."""
 
-from collections.abc import Callable
 from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
 
 from mnaslat.graph import Fused, Kind
+from mnaslat.graph.importing import Translations
 from mnaslat.tflite.file_reader import FileOperator, ModelReader
 
 _FUSED = schema.ActivationFunctionType
@@ -16,31 +16,14 @@ _ACTIVATIONS: dict[int, Fused] = {
     _FUSED.RELU_N1_TO_1: "relu_n1_to_1",
 }
 
-_Translate = Callable[[ModelReader, FileOperator], bool]
-_TRANSLATIONS: dict[str, _Translate] = {}
-
-
-def translate(reader: ModelReader, operator: FileOperator) -> bool:
-    """Add an operator that depends on the input to the graph; returns whether its kind is known."""
-    known = _TRANSLATIONS.get(operator.name)
-    return known is not None and known(reader, operator)
-
-
-def translates(*names: str) -> Callable[[_Translate], _Translate]:
-    """Register a function for operators; it says whether it knew what to do."""
-
-    def register(function: _Translate) -> _Translate:
-        for name in names:
-            _TRANSLATIONS[name] = function
-        return function
-
-    return register
+TRANSLATIONS: Translations[ModelReader, FileOperator] = Translations()
+translates = TRANSLATIONS.of
 
 
 def activated(
     reader: ModelReader, operator: FileOperator, code: int, kind: Kind, *values: int, **fields: Any
 ) -> bool:
-    """Add an operation with the activation that is fused into it."""
+    """Add an operation with its fused activation; return False if that is not known."""
     if code not in _ACTIVATIONS and code != _FUSED.TANH:
         return False
     value = reader.add(kind, *values, activation=_ACTIVATIONS.get(code, ""), **fields)

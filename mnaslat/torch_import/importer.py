@@ -1,9 +1,8 @@
-"""torch.nn.Module -> Graph: what a TFLite runtime would execute for any torch network.
+"""Reads torch modules as the graphs that a TFLite runtime would execute for them.
 
-The module runs once without computing anything (``mnaslat.torch_trace``). Each primitive operation
-it calls is translated (``mnaslat.torch_translation``) into what a converter writes for it: channels
-last, batch norm folded, activations fused, padding explicit unless it equals SAME
-(``mnaslat.fusion``).
+The module runs once without computing anything (``tracing``). Each primitive operation that it
+calls is translated (``translation``) into what a converter writes for it: channels last, batch norm
+folded, activations fused, padding explicit unless it equals SAME (``mnaslat.graph.fusion``).
 """
 
 import math
@@ -14,13 +13,14 @@ from torch import nn
 
 from mnaslat.errors import UnsupportedOperation
 from mnaslat.graph import Graph, Precision
+from mnaslat.graph.importing import Unknown, check_unknown
 
 # These know how to translate: importing them registers what they know.
 from mnaslat.torch_import import elementwise_ops as _elements  # noqa: F401
 from mnaslat.torch_import import layout_ops as _moving  # noqa: F401
 from mnaslat.torch_import import weighted_ops as _weighted  # noqa: F401
 from mnaslat.torch_import.tracing import trace
-from mnaslat.torch_import.translation import Translation, Unknown
+from mnaslat.torch_import.translation import Translation
 
 _MAX_ELEMENTS = 2**31  # of an image; what a runtime can count
 
@@ -32,7 +32,7 @@ def graph_from_torch(
     precision: Precision = "fp32",
     unknown: Unknown = "error",
 ) -> Graph:
-    """The graph that a TFLite runtime would execute for a torch module in evaluation.
+    """Trace a torch module in evaluation and return the graph that a TFLite runtime would execute.
 
     The module is left as it is and nothing is computed. The graph is cut into layers wherever
     exactly one tensor is alive. If the module has several outputs, all are computed and the last
@@ -56,8 +56,7 @@ def graph_from_torch(
     'fp32 32x32x3 pad+1 conv3x3/2+0>8 | hard_swish'
     """
     shape = _checked_shape(input_shape)
-    if unknown not in ("error", "estimate"):
-        raise ValueError(f"unknown must be 'error' or 'estimate', got {unknown!r}.")
+    check_unknown(unknown)
     if isinstance(module, torch.jit.ScriptModule):
         raise UnsupportedOperation(
             "The module is TorchScript, which cannot be followed. Import the module that it was "

@@ -4,6 +4,7 @@ import math
 from typing import cast
 
 from mnaslat.graph import Kind
+from mnaslat.graph.importing import shuffled_groups
 from mnaslat.torch_import.strided_views import Sizes, View, lying, shape_in, usual_order
 from mnaslat.torch_import.tracing import Call, Traced
 from mnaslat.torch_import.translation import IMAGE_ORDER, Translation, traced, translates, without
@@ -45,16 +46,12 @@ def _reshape(to: Translation, call: Call) -> bool:
 
 def _shuffled_groups(view: View, sizes: Sizes) -> int:
     """Groups of a channel shuffle: (1, C / groups, groups, H, W) made (1, C, H, W)."""
-    if len(view.sizes) != 5 or len(sizes) != 4 or view.sizes[3:] != sizes[2:]:
+    if len(view.sizes) != 5 or not view.lies_in((0, 3, 4, 2, 1)):
         return 0
     _, inner, groups, height, width = view.sizes
-    channels = inner * groups
-    expected = (1, inner, width * channels, channels)
-    lies = all(
-        size == 1 or stride == wanted
-        for size, stride, wanted in zip(view.sizes[1:], view.strides[1:], expected, strict=True)
-    )
-    return groups if lies and sizes[1] == channels and min(inner, groups) > 1 else 0
+    if sizes[1:] != (inner * groups, height, width):
+        return 0
+    return shuffled_groups((height, width, groups, inner), (height, width, inner, groups))
 
 
 @translates("permute", "transpose", "t", "movedim", "permute_copy", "transpose_copy")

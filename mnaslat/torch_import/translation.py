@@ -1,28 +1,27 @@
-"""From the calls of a traced torch module to a builder of the runtime's operations.
+"""Translates the calls of a traced torch module into the runtime's operations.
 
-Translations are functions that say whether they knew what to do with a call; each registers itself
-for the names of the operations it knows (``mnaslat.torch_weighted``, ``mnaslat.torch_elements``,
-``mnaslat.torch_moving``). What is left is an error, or an op of kind ``unknown``.
+Functions translate single calls; each is registered for the operations that it knows, in
+``weighted_ops``, ``elementwise_ops`` and ``layout_ops``. Other calls are an error, or an op of kind
+``unknown``.
 """
 
 import math
 import re
-from collections.abc import Callable, Sequence
-from typing import Any, Literal, cast
+from collections.abc import Sequence
+from typing import Any, cast
 
 from mnaslat.errors import UnsupportedOperation
 from mnaslat.graph import KINDS, VALID, Graph, Kind, Padding, Pair, Precision, Shape
 from mnaslat.graph.builder import GraphBuilder
+from mnaslat.graph.importing import Translations, Unknown
 from mnaslat.torch_import.strided_views import Sizes, View, lying, shape_in, usual_order
 from mnaslat.torch_import.tracing import Call, Constant, Trace, Traced
-
-Unknown = Literal["error", "estimate"]
 
 IMAGE_ORDER = (0, 2, 3, 1)
 
 
 class Translation:
-    """Goes through a trace once and drafts the runtime's operations."""
+    """Goes through a trace once and builds the runtime's operations."""
 
     def __init__(self, recorded: Trace, unknown: Unknown) -> None:
         self.trace = recorded
@@ -39,8 +38,7 @@ class Translation:
         for call in self.trace.calls:
             self.path = call.path
             self._makers |= {output.number: call for output in call.outputs}
-            translate = TRANSLATIONS.get(call.name)
-            if translate is None or not translate(self, call):
+            if not TRANSLATIONS.apply(call.name, self, call):
                 self._take_unknown(call, call.outputs)
         outputs = [self.view(output).value for output in self.trace.outputs]
         return self.builder.finish(outputs, precision)
@@ -239,19 +237,8 @@ def _kept(sizes: Sizes, gone: set[int], keep: bool) -> Sizes:
     return tuple(size for dim, size in enumerate(sizes) if dim not in gone)
 
 
-_Translate = Callable[[Translation, Call], bool]
-TRANSLATIONS: dict[str, _Translate] = {}
-
-
-def translates(*names: str) -> Callable[[_Translate], _Translate]:
-    """Register a function as the translation of torch operators."""
-
-    def register(function: _Translate) -> _Translate:
-        for name in names:
-            TRANSLATIONS[name] = function
-        return function
-
-    return register
+TRANSLATIONS: Translations[Translation, Call] = Translations()
+translates = TRANSLATIONS.of
 
 
 def pair_of(value: Any) -> Pair:

@@ -19,8 +19,8 @@ from mnaslat.workflow.arguments import check_arguments, writing
 from mnaslat.workflow.progress import naming
 
 if TYPE_CHECKING:
+    from mnaslat.graph.importing import Unknown
     from mnaslat.predictors.base import Network
-    from mnaslat.torch_import.translation import Unknown
 
 _DEFAULT_RESOLUTION = 224
 _MAX_ARCHITECTURE_BYTES = 2**20
