@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from mnaslat.space.accel_nasbench import accel_nasbench
-from mnaslat.space.checks import check_space
+from mnaslat.space.check import check_space
 from mnaslat.space.mnasnet import mnasnet
 from mnaslat.space.nas_bench_macro import nas_bench_macro
 from mnaslat.space.search_space import SearchSpace

@@ -71,12 +71,19 @@ class SearchSpace:
     width: float = 1.0
 
     def __post_init__(self) -> None:
+        if not all(isinstance(decision, Decision) for decision in self.decisions):
+            raise ValueError(f"Space {self.name} needs a tuple of Decision(name, choices).")
         names = [decision.name for decision in self.decisions]
         twice = sorted({name for name in names if names.count(name) > 1})
         if not names or twice:
             raise ValueError(
                 f"Space {self.name} needs decisions of different names, got "
                 f"{', '.join(twice) + ' twice' if twice else 'none'}."
+            )
+        if not isinstance(self.parts, Mapping):
+            raise ValueError(
+                f"Space {self.name} needs parts as a dictionary: of each part the names of the "
+                f"decisions that its layers depend on, got a {type(self.parts).__name__}."
             )
         for part, own in self.parts.items():
             unknown = [name for name in own if name not in names]

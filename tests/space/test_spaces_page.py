@@ -39,7 +39,8 @@ def test_its_networks_follow_the_width(_file: Path) -> None:
 
 def test_its_error_is_the_one_shown(_file: Path) -> None:
     code = SPACE.replace('parts[f"block{number}"] = own', 'parts[f"block{number}"] = own[1:]')
-    _file.write_text(code.replace("(1, 2, 3)", "(1, 2, 3)"), encoding="utf-8")
-    with pytest.raises(ValueError, match=r"parts\['block.'\] does not list") as caught:
+    assert code != SPACE
+    _file.write_text(code, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"does not list") as caught:
         load_space("narrow.py:narrow")
-    assert re.sub("block.", "block2", str(caught.value)) == ERROR.strip()
+    assert str(caught.value) == ERROR.strip()

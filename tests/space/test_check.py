@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn, cast
 
 import pytest
 
 from mnaslat.architecture import Architecture
-from mnaslat.space import Choices, Decision, SearchSpace, load_space, space_names
-from mnaslat.space.checks import check_space
+from mnaslat.space import Choice, Choices, Decision, SearchSpace, load_space, space_names
+from mnaslat.space.check import check_space
 
 
 def _build(choices: Choices) -> Architecture:
@@ -43,6 +43,15 @@ def _fails_for_both(choices: Choices) -> Architecture:
     return _build(choices)
 
 
+def _takes_choices_out(choices: Choices) -> Architecture:
+    own = cast("dict[str, Choice]", choices)
+    return _build({"kernel": own.pop("kernel"), "layers": own.pop("layers")})
+
+
+def _leaves(_: object) -> NoReturn:
+    raise SystemExit(3)
+
+
 @pytest.mark.parametrize("name", space_names())
 @pytest.mark.parametrize(("width", "resolution"), [(1.0, None), (0.35, 96)])
 def test_every_preset_passes(name: str, width: float, resolution: int | None) -> None:
@@ -52,6 +61,53 @@ def test_every_preset_passes(name: str, width: float, resolution: int | None) ->
 def test_a_space_that_works_passes() -> None:
     check_space(SPACE)
     assert SPACE.choices_of([1, 2]) == {"kernel": 5, "layers": 3}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"build": _takes_choices_out},
+        {"decisions": (Decision("kernel", (3,)), Decision("layers", (1, 2)))},
+        {"decisions": (Decision("kernel", (3,)), Decision("layers", (1,)))},
+    ],
+)
+def test_unusual_spaces_that_work_pass(changed: dict[str, Any]) -> None:
+    check_space(replace(SPACE, **changed))
+
+
+def test_an_error_for_one_of_many_choices_is_found() -> None:
+    kernels = tuple(range(1, 101, 2))
+
+    def build(choices: Choices) -> Architecture:
+        if choices["kernel"] == 69:
+            raise RuntimeError("no such kernel")
+        return _build(choices)
+
+    space = replace(
+        SPACE, decisions=(Decision("kernel", kernels), Decision("layers", (1, 2))), build=build
+    )
+    with pytest.raises(ValueError, match=r"with kernel = 69, build failed .*: no such kernel\.$"):
+        check_space(space)
+
+
+def test_an_error_that_only_listing_a_part_brings_up_is_a_sentence() -> None:
+    """The part's form, with all other decisions at their first choice, is none of the networks."""
+    decisions = (*SPACE.decisions, *(Decision(f"unused{n}", (0, 1)) for n in range(40)))
+    last: dict[str, Choice] = {}
+
+    def build(choices: Choices) -> Architecture:
+        last.clear()
+        last.update(choices)
+        if choices["kernel"] == 5 and not any(choices[f"unused{n}"] for n in range(40)):
+            raise RuntimeError("one of them is needed")
+        return _build(choices)
+
+    def read(_: Architecture) -> Choices:
+        return last
+
+    space = replace(SPACE, decisions=decisions, build=build, read=read)
+    with pytest.raises(ValueError, match=r"with kernel = 5, build failed in .*, line \d+: Runtime"):
+        check_space(space)
 
 
 @pytest.mark.parametrize(
@@ -65,6 +121,12 @@ def test_a_space_that_works_passes() -> None:
         ({"build": lambda choices: choices}, "work: build returned a dict, not an Architecture"),
         ({"read": lambda _: None}, "work: read returned a NoneType, not the choices by decision"),
         ({"read": lambda _: {"kernel": 3}}, "read returned no choice for the decision layers"),
+        ({"build": _leaves}, r"work: build failed in .*, line \d+: SystemExit: 3\.$"),
+        ({"read": _leaves}, r"work: read failed in .*, line \d+: SystemExit: 3\.$"),
+        (
+            {"read": lambda network: {**_read(network), "layers": [1]}},
+            r"read returned \[1\] for the decision layers, which is no choice",
+        ),
         ({"read": lambda _: 1 / 0}, r"read failed in .*, line \d+: ZeroDivisionError"),
         (
             {"read": lambda network: {**_read(network), "kernel": 4}},
@@ -94,7 +156,7 @@ def test_a_network_that_cannot_be_lowered_is_said_so(monkeypatch: pytest.MonkeyP
     def refuses(architecture: Architecture) -> None:
         raise ValueError("its image is too small")
 
-    monkeypatch.setattr("mnaslat.space.checks.lower", refuses)
+    monkeypatch.setattr("mnaslat.space.check.lower", refuses)
     with pytest.raises(ValueError, match="cannot be lowered: its image is too small"):
         check_space(SPACE)
 
@@ -123,6 +185,11 @@ def test_a_part_with_too_many_forms_is_refused() -> None:
         (lambda: Decision("a", "35"), "needs a tuple of choices"),  # type: ignore[arg-type]
         (lambda: replace(SPACE, decisions=SPACE.decisions * 2), "got kernel, layers twice"),
         (lambda: replace(SPACE, decisions=()), "needs decisions of different names, got none"),
+        (
+            lambda: replace(SPACE, decisions=(("kernel", (3, 5)),)),  # type: ignore[arg-type]
+            r"mine needs a tuple of Decision\(name, choices\)",
+        ),
+        (lambda: replace(SPACE, parts=None), "parts as a dictionary.*got a NoneType"),  # type: ignore[arg-type]
         (lambda: replace(SPACE, parts={"stem": ("kern",)}), "there is no decision 'kern'"),
         (lambda: replace(SPACE, parts={"stem": "kernel"}), "must be a tuple of names"),  # type: ignore[dict-item]
     ],

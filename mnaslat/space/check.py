@@ -1,7 +1,8 @@
 """Checks that the functions of a search space fit each other and its list of parts."""
 
+import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 
 import numpy as np
 
@@ -11,13 +12,16 @@ from mnaslat.space.search_space import Choice, Choices, SearchSpace
 from mnaslat.user_code import failure_of
 
 _MAX_FORMS = 1_000_000  # of a part: listing its layers takes minutes
+_MAX_LISTED = 1000  # forms of a part that no network has: listing them takes about a second
+_MAX_CHOICES = 64  # of a decision, that a network is built for
 
 
 def check_space(space: SearchSpace, n_networks: int = 32, seed: int = 0) -> None:
-    """Check a space on its first, its last and some random networks.
+    """Check a space on some of its networks: random ones, and one or more for every choice.
 
     Each is built, lowered and read back, and its layers must be those that ``parts`` gives them.
-    Takes a few hundred builds for a space like ``mnasnet``.
+    Takes a few hundred builds for a space like ``mnasnet``. Of a decision with more than 64
+    choices, the first 64 and the last have a network of their own.
 
     Args:
         space: To be checked.
@@ -27,25 +31,30 @@ def check_space(space: SearchSpace, n_networks: int = 32, seed: int = 0) -> None
     Raises:
         ValueError: If something does not fit; names the decision or the part.
     """
-    last = space.n_choices - 1
-    rows = [last * 0, last, *space.sample(n_networks, np.random.default_rng(seed))]
-    networks = [space.choices_of(row) for row in rows]
-    first = networks[0]
+    n_turns = min(int(space.n_choices.max()), _MAX_CHOICES)
+    every_choice = [number % space.n_choices for number in range(n_turns)]
+    random = space.sample(n_networks, np.random.default_rng(seed))
+    networks = [space.choices_of(row) for row in (*every_choice, space.n_choices - 1, *random)]
     for choices in networks:
-        problem = _problem(space, choices)
-        if problem:
-            raise ValueError(f"Space {space.name} does not work: {_where(space, choices, problem)}")
-    parts = _Parts(space, first)
+        _require_network(space, choices)
+    parts = _Parts(space, networks[0])
     for choices in networks:
         parts.check(choices)
     parts.check_names()
 
 
+def _require_network(space: SearchSpace, choices: Choices) -> None:
+    """Raise ValueError if a network cannot be built, lowered or read back."""
+    problem = _problem(space, choices)
+    if problem:
+        raise ValueError(f"Space {space.name} does not work: {_where(space, choices, problem)}")
+
+
 def _problem(space: SearchSpace, choices: Choices) -> str:
     """Say what goes wrong when a network is built, lowered and read; "" if nothing does."""
     try:
-        architecture = space.build(choices)
-    except Exception as error:
+        architecture = space.build(dict(choices))  # a copy: it may take choices out
+    except (Exception, SystemExit) as error:
         return f"build failed {failure_of(error)}"
     if not isinstance(architecture, Architecture):
         return f"build returned a {type(architecture).__name__}, not an Architecture."
@@ -55,7 +64,7 @@ def _problem(space: SearchSpace, choices: Choices) -> str:
         return f"the network that build makes cannot be lowered: {error}"
     try:
         found = space.read(architecture)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return f"read failed {failure_of(error)}"
     if not isinstance(found, Mapping):
         return f"read returned a {type(found).__name__}, not the choices by decision name."
@@ -63,11 +72,11 @@ def _problem(space: SearchSpace, choices: Choices) -> str:
         name = decision.name
         if name not in found:
             return f"read returned no choice for the decision {name}."
-        if found[name] not in decision.choices:
+        if not isinstance(found[name], Hashable) or found[name] not in decision.choices:
             return f"read returned {found[name]!r} for the decision {name}, which is no choice."
     try:
-        again = space.build(found)
-    except Exception as error:
+        again = space.build(dict(found))
+    except (Exception, SystemExit) as error:
         return f"build failed for the choices that read returned {failure_of(error)}"
     if again != architecture:
         others = [
@@ -105,10 +114,18 @@ class _Parts:
         self._seen: set[str] = set()
 
     def layers(self, choices: Choices) -> dict[str, list[str]]:
-        """List the signatures of a network's layers, by part."""
+        """List the signatures of a network's layers, by part.
+
+        Raises:
+            ValueError: If the network cannot be built, lowered or read back.
+        """
         key = tuple(choices[decision.name] for decision in self.space.decisions)
         if key not in self._layers:
-            graph = lower(self.space.build(choices))
+            try:
+                graph = lower(self.space.build(dict(choices)))
+            except (Exception, SystemExit):
+                _require_network(self.space, choices)  # says where it fails
+                raise
             found: dict[str, list[str]] = {}
             for place, signature in zip(graph.places, graph.layer_signatures, strict=True):
                 found.setdefault(place.split(".")[0], []).append(signature)
@@ -130,7 +147,7 @@ class _Parts:
                 "have layers. Add each with the names of the decisions that its layers depend on."
             )
         for part, names in space.parts.items():
-            alone = {**self.first, **{name: choices[name] for name in names}}
+            alone = self._network(names, tuple(choices[name] for name in names))
             if self.layers(alone).get(part) == found.get(part):
                 continue
             for name in choices:
@@ -151,20 +168,22 @@ class _Parts:
         Raises:
             ValueError: If it is not.
         """
-        sizes = {decision.name: len(decision.choices) for decision in self.space.decisions}
+        choices = {decision.name: decision.choices for decision in self.space.decisions}
         for part, names in self.space.parts.items():
-            n_forms = math.prod(sizes[name] for name in names)
+            n_forms = math.prod(len(choices[name]) for name in names)
             if n_forms > _MAX_FORMS:
                 raise ValueError(
                     f"Space {self.space.name}: {part} has {n_forms:,} forms, too many to list "
                     "their layers. Name only the decisions that its layers depend on."
                 )
-            if part not in self._seen and n_forms <= 1000:
-                forms = dict(self.space.part_architectures(part))[part]
-                if not any(
-                    place.split(".")[0] == part for form in forms for place in lower(form).places
-                ):
+            if part not in self._seen and n_forms <= _MAX_LISTED:
+                forms = itertools.product(*(choices[name] for name in names))
+                if not any(part in self.layers(self._network(names, form)) for form in forms):
                     raise ValueError(
                         f"Space {self.space.name}: parts lists {part!r}, where no network has a "
                         f"layer. Networks have {', '.join(sorted(self._seen))}."
                     )
+
+    def _network(self, names: tuple[str, ...], form: tuple[Choice, ...]) -> Choices:
+        """Make the choices of a part's form, all others the first."""
+        return {**self.first, **dict(zip(names, form, strict=True))}
