@@ -87,7 +87,7 @@ class KindInfo:
     Attributes:
         cost: What its time is spent on: products with weights, windows, reductions, functions of
             elements or moving them. Free ones are merged with what reads them.
-        cost_name: Kinds of one name have the same first guess of their cost.
+        cost_name: Kinds of one name have the same first estimate of their cost.
         alike: Kinds of one name are computed in the same way, so that a predictor which has met one
             knows the others. Its own name if left out.
         n_inputs: Tensors that it reads; 0 is any number.

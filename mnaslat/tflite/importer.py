@@ -18,8 +18,8 @@ from mnaslat.graph import Graph, Precision
 from mnaslat.graph.importing import Unknown, check_unknown
 
 # These know how to translate: importing them registers what they know.
-from mnaslat.tflite import elementwise_ops as _elements  # noqa: F401
-from mnaslat.tflite import weighted_ops as _windows  # noqa: F401
+from mnaslat.tflite import elementwise_ops as _elementwise_ops  # noqa: F401
+from mnaslat.tflite import weighted_ops as _weighted_ops  # noqa: F401
 from mnaslat.tflite.file_reader import MAX_TABLES, FileOperator, ModelReader, limited
 from mnaslat.tflite.translation import TRANSLATIONS
 

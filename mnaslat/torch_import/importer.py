@@ -16,9 +16,9 @@ from mnaslat.graph import Graph, Precision
 from mnaslat.graph.importing import Unknown, check_unknown
 
 # These know how to translate: importing them registers what they know.
-from mnaslat.torch_import import elementwise_ops as _elements  # noqa: F401
-from mnaslat.torch_import import layout_ops as _moving  # noqa: F401
-from mnaslat.torch_import import weighted_ops as _weighted  # noqa: F401
+from mnaslat.torch_import import elementwise_ops as _elementwise_ops  # noqa: F401
+from mnaslat.torch_import import layout_ops as _layout_ops  # noqa: F401
+from mnaslat.torch_import import weighted_ops as _weighted_ops  # noqa: F401
 from mnaslat.torch_import.tracing import trace
 from mnaslat.torch_import.translation import Translation
 
