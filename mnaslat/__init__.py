@@ -72,7 +72,7 @@ if TYPE_CHECKING:
     from mnaslat.zoo import load_network as load_network
     from mnaslat.zoo import network_names as network_names
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "Architecture": "mnaslat.architecture",

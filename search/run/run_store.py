@@ -22,6 +22,8 @@ from mnaslat.search.tokens import TokenKey, tokens_row, tokens_text
 
 STORE_VERSION = 2  # 1: first published form; 2: evaluations may fail, episodes have targets
 
+# Key of the identity that may differ: the format in it changes if runs cannot be resumed.
+MADE_BY = "mnaslat version"
 # Key of the identity. Without it, as in older runs, an accuracy counts as exact.
 EXACT_ACCURACY = "accuracy source without noise"
 
@@ -106,7 +108,7 @@ class SearchStore:
             self._db.executemany("INSERT INTO identity VALUES (?, ?)", given.items())
             self._db.commit()
             return
-        for key in sorted(known.keys() | given.keys()):
+        for key in sorted((known.keys() | given.keys()) - {MADE_BY}):
             if known.get(key) != given.get(key):
                 raise SearchError(
                     f"The run in {self._path.parent} was started with another {key}: "

@@ -11,7 +11,7 @@ from mnaslat import __version__
 from mnaslat.search.problem import SearchProblem
 from mnaslat.search.run.candidates import EvaluatedCandidate, choose_winner, front_of
 from mnaslat.search.run.result import Ended, SearchResult, Winner, winner_name
-from mnaslat.search.run.run_store import EXACT_ACCURACY, SearchStore
+from mnaslat.search.run.run_store import EXACT_ACCURACY, MADE_BY, SearchStore
 from mnaslat.search.run.space_options import SpaceOptions
 from mnaslat.search.run.validation import RunCalibration
 from mnaslat.search.settings import SearchSettings
@@ -27,7 +27,7 @@ def identity_of(problem: SearchProblem, settings: SearchSettings) -> dict[str, A
     predicted_ms = problem.predictor.predict_ms(probes)
     return {
         "format": RUN_FORMAT,
-        "mnaslat version": __version__,
+        MADE_BY: __version__,
         **settings.identity(),
         **asdict(SpaceOptions.of(space)),
         "choice of decisions": [[each.name, list(each.choices)] for each in space.decisions],
