@@ -51,8 +51,6 @@ OPENINGS = ("What", "Which", "Whose", "Of", "Those", "That", "How", "Whatever", 
 KNOWN_WORDS: dict[str, int] = {
     "mnaslat": 6,  # a key of `predictors --json`, and what it is called there
     "search": 6,  # names in stores and checkpoints
-    "README.md": 8,
-    "CHANGELOG.md": 7,
 }
 KNOWN_OPENINGS: dict[str, int] = {}
 

@@ -396,6 +396,20 @@ def test_a_folder_of_other_settings_is_refused(
         pass
 
 
+def test_a_run_that_an_earlier_version_started_is_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as earlier:
+        earlier.setattr("mnaslat.search.run.summary.__version__", "0.1.0")
+        with Search(toy_problem(), TOY, tmp_path):
+            pass
+    with Search(toy_problem(), TOY, tmp_path) as search:
+        assert search.run().ended == "samples"
+    monkeypatch.setattr("mnaslat.search.run.summary.RUN_FORMAT", 0)
+    with pytest.raises(SearchError, match="started with another format"):
+        Search(toy_problem(), TOY, tmp_path)
+
+
 class Alike:
     """Predicts the same for any network of any space."""
 
