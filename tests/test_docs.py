@@ -190,7 +190,12 @@ def _short_search(*arguments: Any, **options: Any) -> Any:
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if _blocks(page, "python")])
-def test_python_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_python_runs(
+    page: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     if page in RUN_BY:
         assert (ROOT / RUN_BY[page]).is_file()
         return
@@ -207,6 +212,9 @@ def test_python_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         exec(compile(block, page, "exec"), names)  # noqa: S102  # our own page
     if page == "README.md":
         assert len(names["best"]) == 5 and Path("report.html").stat().st_size > 10_000
+    if page == "docs/predictors.md":
+        assert capsys.readouterr().out.startswith("18,127,360 multiply-adds")
+        assert Path("my-phone.mnaslat").is_file()
 
 
 def test_the_first_command_prints_what_readme_shows() -> None:
@@ -214,6 +222,13 @@ def test_the_first_command_prints_what_readme_shows() -> None:
     assert install == "pip install ."
     done = CommandLine().run(*shlex.split(predict)[1:])
     assert done.stdout == _blocks("README.md", "text")[0]
+
+
+def test_the_examples_of_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for line in _lines("docs/commands.md"):
+        assert CommandLine().run(*shlex.split(line)[1:]).stdout
+    assert Path("mnasnet-a1.tflite").stat().st_size > 1e6
 
 
 def test_readme_is_short_and_leads_to_a_report_in_four_commands() -> None:

@@ -22,11 +22,11 @@ def test_help_shows_an_example(command: str) -> None:
     assert f"Example: mnaslat {command}" in help_of(command)
 
 
-def test_the_readme_names_every_command() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_page_on_commands_names_every_command() -> None:
+    page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
     listed = re.findall(r"^│ (\w+) ", help_of(), re.MULTILINE)
     assert sorted(listed) == sorted(COMMANDS)
-    assert not [command for command in COMMANDS if f"mnaslat {command}" not in readme]
+    assert not [command for command in COMMANDS if f"| `mnaslat {command}` |" not in page]
 
 
 @pytest.mark.parametrize(
