@@ -21,8 +21,9 @@ demo: install
 test: install
 	$(BIN)/pytest -n 2 --dist loadgroup
 
+# What is marked slow, and three hundred examples of what holds for all.
 test-slow: install
-	HYPOTHESIS_PROFILE=nightly $(BIN)/pytest -m slow
+	HYPOTHESIS_PROFILE=nightly $(BIN)/pytest -m 'slow or hypothesis'
 
 check: install
 	$(BIN)/ruff format --check .

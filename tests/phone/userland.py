@@ -18,6 +18,7 @@ from pathlib import Path
 
 from tests.phone.benchmark_model import litert_library
 
+_N_RESIZINGS = 20  # a disk gets no smaller than a program has just made its files
 _SHELL_USER = 2000  # Android's user "shell"
 
 # Android 14's tools: those of its toybox. This computer's toybox need not have all of them.
@@ -215,16 +216,20 @@ class Userland:
 
     def leave_free(self, n_bytes: int | None) -> None:
         """Make the disk as small as to have so many bytes free; ``None``: its full size again."""
-        size = self._disk_bytes
-        if n_bytes is not None:
-            disk = os.statvfs(self.place("/data"))
-            used = (disk.f_blocks - disk.f_bfree) * disk.f_frsize
-            size = max(used + n_bytes, disk.f_frsize)  # 0 would mean: no limit
-        # With its source named, mount adds no options of before, which a user may not give.
-        command = [_tool("mount"), "-o", f"remount,size={size}", "phone", str(self.root / "data")]
-        done = subprocess.run([*self._enter(), *command], capture_output=True, text=True)
-        if done.returncode:
-            raise RuntimeError(f"The phone's disk cannot be resized: {done.stderr}")
+        for attempts_left in reversed(range(_N_RESIZINGS)):
+            size = self._disk_bytes
+            if n_bytes is not None:
+                disk = os.statvfs(self.place("/data"))
+                used = (disk.f_blocks - disk.f_bfree) * disk.f_frsize
+                size = max(used + n_bytes, disk.f_frsize)  # 0 would mean: no limit
+            # With its source named, mount adds no options of before, which a user may not give.
+            options = ["-o", f"remount,size={size}"]
+            command = [_tool("mount"), *options, "phone", str(self.root / "data")]
+            done = subprocess.run([*self._enter(), *command], capture_output=True, text=True)
+            if done.returncode == 0:
+                return
+            if not attempts_left:
+                raise RuntimeError(f"The phone's disk cannot be resized: {done.stderr}")
 
     def write(self, path: str, text: str) -> None:
         """Write a file outside ``/data``; readers see the old text or the new one."""
