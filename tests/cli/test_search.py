@@ -38,7 +38,7 @@ def test_a_target_out_of_reach_is_refused_before_there_is_a_run(cli: Any, tmp_pa
         (("--target-ms", "9:5"), "lower target of a range comes first"),
         (("--target-ms", "1:2:3"), "is no target"),
         (("--target-ms", "fast"), "is no target"),
-        (("--target-ms", "5:9", "--reward", "soft"), "a target steers nothing"),
+        (("--target-ms", "5:9", "--reward", "soft"), "a target has no effect on the search"),
         (("--reward", "gentle"), "is not a reward"),
         (("--searcher", "hill-climbing"), "is not a searcher"),
         (("--latency", "lower"), "is not a kind of latency"),
