@@ -1,7 +1,11 @@
 """Decides whether the rounds of a measurement agree."""
 
 LAYER_AGREEMENT = 0.02  # two rounds that differ by a smaller fraction agree
-TOOL_RESOLUTION_MS = 1e-3  # benchmark_model counts whole microseconds
+
+# Of clocks that are too coarse for the fastest layers, by the tool's name in a runtime.
+_RESOLUTION_MS = {
+    "benchmark_model": 1e-3,  # it counts whole microseconds
+}
 
 
 def has_converged(
@@ -25,5 +29,9 @@ def has_converged(
 
 
 def resolution_ms_of(runtime: str) -> float:
-    """Return the resolution of the clock of a configuration's runtime, in milliseconds."""
-    return TOOL_RESOLUTION_MS if runtime.startswith("benchmark_model") else 0.0
+    """Return the resolution of the clock of a configuration's runtime, in milliseconds.
+
+    >>> resolution_ms_of("benchmark_model 0123456789ab"), resolution_ms_of("ai-edge-litert 2.1.0")
+    (0.001, 0.0)
+    """
+    return _RESOLUTION_MS.get(runtime.partition(" ")[0], 0.0)

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from mnaslat.data.circumstances import Circumstances
 from mnaslat.errors import ConfigurationMismatch
 from mnaslat.graph import Precision
 
@@ -74,7 +75,7 @@ class Configuration:
         return found
 
     def require(self, other: "Configuration", what: str) -> None:
-        """Refuse to go on where ``other`` is a different configuration.
+        """Refuse to continue where ``other`` is a different configuration.
 
         Raises:
             ConfigurationMismatch: Naming what differs.
@@ -140,8 +141,7 @@ class Round:
     runs_ms: NDArray[np.float32] = field(default_factory=_no_runs)  # in order; empty: not reported
     warmup_ms: NDArray[np.float32] = field(default_factory=_no_runs)
     init_ms: float = 0.0  # loading the model and preparing its kernels
-    memory_mb: float | None = None  # what loading and running it takes, where known
-    circumstances: Mapping[str, str] = field(default_factory=dict)  # time, load, clock, heat, ...
+    circumstances: Circumstances = field(default_factory=lambda: Circumstances())
 
     @classmethod
     def of_runs(
@@ -150,7 +150,7 @@ class Round:
         *,
         warmup_ms: NDArray[np.float32] | None = None,
         init_ms: float = 0.0,
-        circumstances: Mapping[str, str] | None = None,
+        circumstances: Circumstances | None = None,
     ) -> "Round":
         """A round whose raw runs are known, shape ``(n,)``.
 
@@ -162,12 +162,12 @@ class Round:
             runs_ms=runs_ms,
             warmup_ms=_no_runs() if warmup_ms is None else warmup_ms,
             init_ms=init_ms,
-            circumstances=circumstances or {},
+            circumstances=circumstances or Circumstances(),
         )
 
     @property
     def min_ms(self) -> float:
-        """The fastest run: what is left when nothing disturbs (``docs/decisions.md``)."""
+        """The fastest run: the one that was disturbed least (``docs/decisions.md``)."""
         return self.statistics.min_ms
 
     @property

@@ -2,7 +2,8 @@
 
 Each round is committed as soon as it is known, so that a sweep killed at any moment loses at most
 the models being timed at that moment. Schema versions: 1, the first; 2, statistics of rounds whose
-raw runs are not reported, memory, and the journal of events; 3, how many rounds an event repeated.
+raw runs are not reported, and the journal of events; 3, how many rounds an event repeated; 4,
+without architectures and memory, whose columns stay unused in older files.
 """
 
 import json
@@ -16,18 +17,18 @@ from typing import Any
 
 import numpy as np
 
-from mnaslat.architecture import Architecture
+from mnaslat.data.circumstances import Circumstances, read_circumstances
 from mnaslat.data.measurement import Configuration, Measurement, Round, Statistics, Subject
 from mnaslat.errors import WorkspaceError
 
 _PATIENCE_S = 30.0  # with other processes that write
-_SCHEMA_VERSION = 3
+_SCHEMA_VERSION = 4
 _SCHEMA = (
     """CREATE TABLE IF NOT EXISTS configurations (
     id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, content TEXT NOT NULL, created REAL NOT NULL
 )""",
     """CREATE TABLE IF NOT EXISTS subjects (
-    id INTEGER PRIMARY KEY, kind TEXT NOT NULL, signature TEXT NOT NULL UNIQUE, architecture TEXT
+    id INTEGER PRIMARY KEY, kind TEXT NOT NULL, signature TEXT NOT NULL UNIQUE
 )""",
     """CREATE TABLE IF NOT EXISTS rounds (
     configuration INTEGER NOT NULL REFERENCES configurations(id),
@@ -35,7 +36,7 @@ _SCHEMA = (
     number INTEGER NOT NULL,
     n_runs INTEGER NOT NULL, first_ms REAL NOT NULL, min_ms REAL NOT NULL, max_ms REAL NOT NULL,
     mean_ms REAL NOT NULL, std_ms REAL NOT NULL, median_ms REAL,
-    init_ms REAL NOT NULL, memory_mb REAL,
+    init_ms REAL NOT NULL,
     runs_ms BLOB NOT NULL, warmup_ms BLOB NOT NULL,  -- float32, little-endian; empty: not reported
     circumstances TEXT NOT NULL, measured REAL NOT NULL,
     PRIMARY KEY (configuration, subject, number)
@@ -99,12 +100,11 @@ class Store:
         kind: Subject,
         signature: str,
         measured: Round,
-        architecture: Architecture | None = None,
     ) -> int:
         """Commit one round of a layer or network; returns its number, counted from 1."""
         with self._errors(), self._connection as connection:
             owner = self._configuration_id(configuration)
-            subject = self._subject_id(kind, signature, architecture)
+            subject = self._subject_id(kind, signature)
             number: int = connection.execute(
                 "SELECT coalesce(max(number), 0) + 1 FROM rounds "
                 "WHERE configuration = ? AND subject = ?",
@@ -125,7 +125,7 @@ class Store:
                 "INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?)",
                 (
                     self._configuration_id(configuration),
-                    self._subject_id(kind, signature, None),
+                    self._subject_id(kind, signature),
                     reason,
                     time.time(),
                 ),
@@ -178,29 +178,18 @@ class Store:
             for signature, entries in collected.items()
         }
 
-    def architectures(self, signatures: list[str]) -> dict[str, Architecture]:
-        """The architectures stored with networks, by signature."""
-        known: dict[str, str] = dict(
-            self._read("SELECT signature, architecture FROM subjects WHERE architecture NOT NULL")
-        )
-        return {
-            signature: Architecture.from_json(json.loads(known[signature]))
-            for signature in signatures
-            if signature in known
-        }
-
-    def circumstances(self, configuration: Configuration) -> list[dict[str, str]]:
+    def circumstances(self, configuration: Configuration) -> list[Circumstances]:
         """The circumstances of all rounds, in the order of measuring."""
         rows = self._read(
             "SELECT circumstances FROM rounds r JOIN configurations c ON c.id = r.configuration "
             "WHERE c.key = ? ORDER BY r.measured, r.number",
             (configuration.key,),
         )
-        return [json.loads(row[0]) for row in rows]
+        return [read_circumstances(json.loads(row[0])) for row in rows]
 
     def distinct_circumstances(
         self, configuration: Configuration, names: Sequence[str]
-    ) -> list[dict[str, str]]:
+    ) -> list[Circumstances]:
         """Some circumstances of the rounds that have any of them, each combination once."""
         columns = ", ".join("json_extract(circumstances, ?)" for _ in names)
         places = ", ".join(str(place + 1) for place in range(len(names)))
@@ -209,17 +198,17 @@ class Store:
             f"WHERE c.key = ? GROUP BY {places} ORDER BY min(r.measured), min(r.number)",
             (*(f"$.{name}" for name in names), configuration.key),
         )
-        told = (zip(names, row, strict=True) for row in rows)
         combinations = (
-            {name: str(text) for name, text in each if text is not None} for each in told
+            {name: str(text) for name, text in zip(names, row, strict=True) if text is not None}
+            for row in rows
         )
-        return [each for each in combinations if each]
+        return [read_circumstances(each) for each in combinations if each]
 
     def rounds(self, configuration: Configuration, signature: str) -> list[Round]:
         """The raw rounds of one layer or network, with their circumstances."""
         rows = self._read(
             "SELECT n_runs, first_ms, min_ms, max_ms, mean_ms, std_ms, median_ms, runs_ms, "
-            "warmup_ms, init_ms, memory_mb, circumstances FROM rounds r "
+            "warmup_ms, init_ms, circumstances FROM rounds r "
             "JOIN subjects s ON s.id = r.subject JOIN configurations c ON c.id = r.configuration "
             "WHERE c.key = ? AND s.signature = ? ORDER BY r.number",
             (configuration.key, signature),
@@ -229,11 +218,10 @@ class Store:
                 statistics=Statistics(
                     **dict(zip(_STATISTICS, row[: len(_STATISTICS)], strict=True))
                 ),
-                runs_ms=np.frombuffer(row[-5], "<f4"),
-                warmup_ms=np.frombuffer(row[-4], "<f4"),
-                init_ms=row[-3],
-                memory_mb=row[-2],
-                circumstances=json.loads(row[-1]),
+                runs_ms=np.frombuffer(row[-4], "<f4"),
+                warmup_ms=np.frombuffer(row[-3], "<f4"),
+                init_ms=row[-2],
+                circumstances=read_circumstances(json.loads(row[-1])),
             )
             for row in rows
         ]
@@ -276,13 +264,9 @@ class Store:
         ).fetchone()
         return int(row[0])
 
-    def _subject_id(self, kind: Subject, signature: str, architecture: Architecture | None) -> int:
-        content = None if architecture is None else json.dumps(architecture.to_json())
+    def _subject_id(self, kind: Subject, signature: str) -> int:
         self._connection.execute(
-            "INSERT INTO subjects (kind, signature, architecture) VALUES (?, ?, ?) ON CONFLICT "
-            "(signature) DO UPDATE SET "
-            "architecture = coalesce(architecture, excluded.architecture)",
-            (kind, signature, content),
+            "INSERT OR IGNORE INTO subjects (kind, signature) VALUES (?, ?)", (kind, signature)
         )
         row = self._connection.execute(
             "SELECT id FROM subjects WHERE signature = ?", (signature,)
@@ -332,21 +316,20 @@ def _insert_round(
     measured: Round,
     when: float,
 ) -> None:
-    values = (
-        configuration,
-        subject,
-        number,
-        *(getattr(measured.statistics, name) for name in _STATISTICS),
-        measured.init_ms,
-        measured.memory_mb,
-        measured.runs_ms.astype("<f4").tobytes(),
-        measured.warmup_ms.astype("<f4").tobytes(),
-        json.dumps(dict(measured.circumstances), sort_keys=True),
-        when,
-    )
+    values = {
+        "configuration": configuration,
+        "subject": subject,
+        "number": number,
+        **{name: getattr(measured.statistics, name) for name in _STATISTICS},
+        "init_ms": measured.init_ms,
+        "runs_ms": measured.runs_ms.astype("<f4").tobytes(),
+        "warmup_ms": measured.warmup_ms.astype("<f4").tobytes(),
+        "circumstances": json.dumps(dict(measured.circumstances), sort_keys=True),
+        "measured": when,
+    }
     connection.execute(
-        f"INSERT INTO rounds VALUES ({', '.join('?' * len(values))})",
-        values,
+        f"INSERT INTO rounds ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})",
+        tuple(values.values()),
     )
 
 
@@ -361,7 +344,7 @@ def _move_rounds_of_version_1(connection: sqlite3.Connection) -> None:
             np.frombuffer(runs, "<f4"),
             warmup_ms=np.frombuffer(warmup, "<f4"),
             init_ms=init_ms,
-            circumstances=json.loads(circumstances),
+            circumstances=read_circumstances(json.loads(circumstances)),
         )
         _insert_round(connection, configuration, subject, number, measured, when)
     connection.execute("DROP TABLE rounds_1")

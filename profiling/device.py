@@ -1,25 +1,23 @@
-"""Defines the interface of a device."""
+"""Defines what a device must offer."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from mnaslat.data.circumstances import Circumstances
 from mnaslat.data.guard_policy import GuardPolicy
 from mnaslat.data.measurement import Configuration, Round, Subject
-from mnaslat.graph import Precision
+from mnaslat.graph import Graph, Precision
 from mnaslat.profiling.timing_plan import TimingPlan
 
 
 @dataclass(frozen=True)
 class Model:
-    """Something to time: a key to recognise it by, and how its ``.tflite`` bytes are made.
+    """A layer or network to time; each device writes it in the format of its own runtime."""
 
-    The bytes are made late, so that thousands of models need not lie in memory at once.
-    """
-
-    key: str
-    make: Callable[[], bytes]
+    signature: str
+    graph: Graph
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,8 @@ class DeviceOptions:
         threads: Threads of the runtime.
         cores: ``any``, core numbers such as ``4,5``, or a phone's ``big``, ``mid`` or ``little``.
         delegate: What runs the model: ``xnnpack``, ``gpu``, ``nnapi`` or ``none``.
-        benchmark_binary: The tool to run on a phone.
+        benchmark_binary: The program of the benchmark tool to run on a phone.
+        tool: Name of a phone's benchmark tool, as in ``mnaslat.profiling.phone.tool.registry``.
         guard: In which conditions a phone may be measured.
     """
 
@@ -58,6 +57,7 @@ class DeviceOptions:
     cores: str = ""
     delegate: str = ""
     benchmark_binary: Path | None = None
+    tool: str = ""
     guard: GuardPolicy = GuardPolicy()
 
     def __post_init__(self) -> None:
@@ -84,7 +84,7 @@ OnDownload = Callable[[int, int], None]  # bytes that are there, bytes expected 
 
 @dataclass(frozen=True)
 class Trouble:
-    """A reason why a device cannot be used and how to solve it, or a note about it."""
+    """Keeps a device from being used, or makes latencies less certain; says what to do."""
 
     text: str
     blocks: bool = True
@@ -123,7 +123,7 @@ class DeviceKind(Protocol):
     """A way to find and open devices."""
 
     def find(self) -> list[FoundDevice]:
-        """All that are there, usable or not.
+        """List all that are there, usable or not.
 
         Raises:
             DeviceError: If devices of this kind cannot be looked for.
@@ -136,7 +136,7 @@ class DeviceKind(Protocol):
         before: Reopening,
         on_download: OnDownload,
     ) -> "Device | None":
-        """The device of that name; None where it is none of this kind.
+        """Open the device of that name; None where it is none of this kind.
 
         Raises:
             ValueError: If the device does not have what the options ask for.
@@ -149,16 +149,16 @@ class Device(Protocol):
 
     @property
     def name(self) -> str:
-        """Name for people and files: ``host``, or a phone's model and a few digits."""
+        """Its name for people and in files: ``host``, or a phone's model and a few digits."""
 
     def configuration(self, precision: Precision) -> Configuration:
-        """Return the configuration that latencies measured now belong to."""
+        """Return what must be equal for latencies to be compared with those measured now."""
 
     def plan(self, kind: Subject) -> TimingPlan:
-        """Return how long layers or networks are timed here."""
+        """Plan how long layers or networks are timed here."""
 
-    def remember(self, circumstances: Sequence[Mapping[str, str]]) -> None:
-        """Learn what is usual here from earlier rounds' clocks and sentinel, oldest first.
+    def remember(self, circumstances: Sequence[Circumstances]) -> None:
+        """Learn what is usual here from the ``REMEMBERED`` ones of earlier rounds, oldest first.
 
         Equal ones are given once.
         """

@@ -1,4 +1,4 @@
-"""The devices that are here: all kinds of them, by name."""
+"""Finds and opens the devices that are here, of all kinds, by name."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -17,9 +17,9 @@ HOST = "host"
 
 
 def find_devices(on_trouble: Callable[[str], None] = lambda text: None) -> list[FoundDevice]:
-    """All that could be measured on, with what is wrong with them; the host comes last.
+    """List all that could be measured on, with their troubles; the host comes last.
 
-    ``on_trouble`` is called with the reason why devices of a kind cannot be seen at all.
+    ``on_trouble`` is called with the reason where devices of a kind cannot be seen at all.
     """
     devices: list[FoundDevice] = []
     for kind in reversed(list(_kinds())):
@@ -31,7 +31,9 @@ def find_devices(on_trouble: Callable[[str], None] = lambda text: None) -> list[
 
 
 def device_name(name: str) -> str | None:
-    """Return the name in files of the device with that serial or name; None if it is not here.
+    """Return how tables and predictors name the device with that serial or name.
+
+    None if it is not here.
 
     Raises:
         DeviceError: If it is here but does not say what it is.

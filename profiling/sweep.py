@@ -3,11 +3,12 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from mnaslat.architecture import Architecture
+from mnaslat.data.circumstances import REMEMBERED
 from mnaslat.data.convergence import has_converged
 from mnaslat.data.measurement import Configuration, Measurement, Round, Subject
 from mnaslat.data.measurement_store import Store
@@ -15,30 +16,36 @@ from mnaslat.errors import DeviceError
 from mnaslat.graph import Graph
 from mnaslat.profiling.device import Device, Failure, Model, Notice
 from mnaslat.profiling.timing_plan import TimingPlan
-from mnaslat.tflite import write_tflite
-
-_REMEMBERED = ("max_khz", "sentinel_ms")  # of earlier rounds, for the device
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """The models to measure, in order of usefulness."""
+    """Layers or networks to measure, in order of usefulness."""
 
     kind: Subject
-    signatures: tuple[str, ...]
-    architectures: Mapping[str, Architecture] = field(default_factory=dict)  # of networks
+    graphs: tuple[Graph, ...]
 
     def __post_init__(self) -> None:
-        if len(set(self.signatures)) != len(self.signatures):
-            raise ValueError("The signatures of a job must be distinct: some stand in it twice.")
-        precisions = {signature.split(" ", 1)[0] for signature in self.signatures}
+        if len(self.models) != len(self.graphs):
+            raise ValueError("The graphs of a job must be distinct: some stand in it twice.")
+        precisions = {graph.precision for graph in self.graphs}
         if len(precisions) > 1:
             raise ValueError(f"A job has one precision, got {', '.join(sorted(precisions))}.")
+
+    @cached_property
+    def models(self) -> Mapping[str, Model]:
+        """The graphs by signature."""
+        return {graph.signature: Model(graph.signature, graph) for graph in self.graphs}
+
+    @property
+    def signatures(self) -> tuple[str, ...]:
+        """The signatures of the graphs."""
+        return tuple(self.models)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """Where a sweep stands."""
+    """The progress of a sweep."""
 
     n_done: int  # models with all their rounds, or failed
     n_total: int
@@ -51,12 +58,12 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True)
 class SweepResult:
-    """The result of a sweep."""
+    """The outcome of a sweep."""
 
     n_total: int
     n_measured: int  # models with at least one round
     n_rounds: int  # measured by this call
-    n_unsettled: int  # their rounds never agreed
+    n_not_converged: int  # their rounds never agreed
     n_left: int  # models neither measured nor failed; one can be both
     failures: Mapping[str, str]
     wall_s: float
@@ -81,8 +88,8 @@ def sweep(
     ``plan.agreement`` get further ones, up to ``plan.max_rounds``. With a budget, as many models as
     fit are taken from the front of the job.
 
-    Calling it again with the same job goes on where an earlier call, however it ended, stopped.
-    What the device has to say is kept in the store's journal.
+    Calling it again with the same job continues where an earlier call stopped, even if it was
+    killed. Notices of the device are kept in the store's journal.
 
     Raises:
         DeviceError: If the device is lost.
@@ -90,7 +97,7 @@ def sweep(
         WorkspaceError: If the store cannot be written.
     """
     run = _Run(device, store, job, plan, budget_s, on_progress, on_notice)
-    device.remember(store.distinct_circumstances(run.configuration, _REMEMBERED))
+    device.remember(store.distinct_circumstances(run.configuration, REMEMBERED))
     rng = np.random.default_rng(seed)
     while wave := run.next_wave():
         for number in range(1, plan.max_rounds + 1):
@@ -121,8 +128,8 @@ class _Run:
     ) -> None:
         self.device, self.store, self.job, self.plan = device, store, job, plan
         self.budget_s, self.on_progress, self.on_notice = budget_s, on_progress, on_notice
-        precision = job.signatures[0].split(" ", 1)[0] if job.signatures else "fp32"
-        self.configuration: Configuration = device.configuration(precision)  # type: ignore[arg-type]
+        precision = job.graphs[0].precision if job.graphs else "fp32"
+        self.configuration: Configuration = device.configuration(precision)
         wanted = set(job.signatures)
         known = store.measurements(self.configuration, job.kind)
         self.measured: dict[str, Measurement] = {
@@ -177,19 +184,19 @@ class _Run:
         ]
 
     def measure(self, due: Sequence[str], number: int) -> None:
-        models = (Model(signature, _writer(signature)) for signature in due)
+        models = (self.job.models[signature] for signature in due)
         outcomes = self.device.measure(models, self.plan)
         position = 0
         try:
-            for told in outcomes:
-                if isinstance(told, Notice):
-                    self.store.add_event(self.configuration, told.text, told.n_repeated)
-                    self.on_notice(told.text)
+            for event in outcomes:
+                if isinstance(event, Notice):
+                    self.store.add_event(self.configuration, event.text, event.n_repeated)
+                    self.on_notice(event.text)
                     if self.out_of_time:
                         return
                     continue
                 position += 1
-                signature, outcome = told
+                signature, outcome = event
                 if isinstance(outcome, Failure):
                     self._add_failure(signature, outcome)
                 else:
@@ -210,7 +217,7 @@ class _Run:
                     return
         finally:
             _close(outcomes)
-        if position < len(due):  # going on would ask for the same models for ever
+        if position < len(due):  # the next wave would ask for the same models, without an end
             raise DeviceError(
                 f"{self.device.name} measured {position} of {len(due)} models and then stopped."
             )
@@ -220,7 +227,7 @@ class _Run:
             n_total=len(self.job.signatures),
             n_measured=len(self.measured),
             n_rounds=self.n_rounds,
-            n_unsettled=sum(
+            n_not_converged=sum(
                 self._n_rounds(signature) >= self.plan.n_rounds
                 and not self._has_converged(signature)
                 for signature in self.measured
@@ -232,13 +239,7 @@ class _Run:
         )
 
     def _add(self, signature: str, round_: Round) -> None:
-        self.store.add_round(
-            self.configuration,
-            self.job.kind,
-            signature,
-            round_,
-            self.job.architectures.get(signature),
-        )
+        self.store.add_round(self.configuration, self.job.kind, signature, round_)
         before = self.measured.get(signature)
         self.measured[signature] = Measurement(
             signature=signature,
@@ -287,10 +288,6 @@ class _Run:
     def _seconds_left(self, n_left_in_round: int, number: int) -> float:
         left_s = self._rounds_left(n_left_in_round, number) * self._seconds_per_round()
         return min(left_s, max(0.0, self.budget_s - self.elapsed_s))
-
-
-def _writer(signature: str) -> Callable[[], bytes]:
-    return lambda: write_tflite(Graph.parse(signature))
 
 
 def _close(outcomes: Iterator[object]) -> None:

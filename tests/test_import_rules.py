@@ -43,6 +43,14 @@ _SEARCH_DATA = (
 )
 # A registry names all of a kind; protocols beside it do not know it.
 REGISTRIES = ("search.accuracy.sources", "search.searchers.registry")
+_PHONE_PARTS = (
+    *SPINE,
+    "data",
+    "profiling.device",
+    "profiling.phone.adb",
+    "profiling.phone.guard",
+    "profiling.phone.tool",
+)
 # What a module may import, beside its own row. Names are below ``mnaslat``.
 ALLOWED: dict[str, tuple[str, ...]] = {
     "": (
@@ -74,7 +82,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "search": (*SPINE, "data", "predictors", "search"),
     "reports": (*SPINE, "data", "predictors", "search"),
     "workflow": (*SPINE, "data", "profiling", "predictors", "search", "reports"),
-    "cli": (*SPINE, "workflow", "reports", *REGISTRIES),  # registries: names for the help
+    # Registries and delegates: names for the help.
+    "cli": (*SPINE, "workflow", "reports", "data.delegates", *REGISTRIES),
     # Inside search: values know no package, protocols no registry, and only ``run`` knows all.
     "search.reward": BASE,
     "search.targets": BASE,
@@ -105,10 +114,19 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         *SPINE,
         "data",
         "profiling.device",
-        "profiling.timing_plan",
+        "profiling.timing_plan",  # which each tool writes as its own options
         "profiling.phone.adb",
     ),
     "profiling.phone.guard": (*SPINE, "data", "profiling.device", "profiling.phone.adb"),
+    "profiling.phone.session": _PHONE_PARTS,
+    "profiling.phone.readiness": (*_PHONE_PARTS, "profiling.phone.session"),
+    "profiling.phone.reconnection": (*_PHONE_PARTS, "profiling.phone.session"),
+    "profiling.phone.batch": (*_PHONE_PARTS, "profiling.phone.session"),
+    "profiling.phone.run_outcome": (
+        *_PHONE_PARTS,
+        "profiling.phone.session",
+        "profiling.phone.batch",
+    ),
 }
 MAY_USE_REGISTRIES = ("search.run", "workflow", "cli", "search")
 

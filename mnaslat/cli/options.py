@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mnaslat.data.delegates import DELEGATES
+
 if TYPE_CHECKING:
     from mnaslat import DeviceOptions, SearchSpace, Workspace
     from mnaslat.graph.importing import Unknown
@@ -66,12 +68,15 @@ CoresOption = Annotated[
         "any. A phone's big ones if left out.",
     ),
 ]
+_DELEGATES = ", ".join(
+    f"{name} ({delegate.help})" if delegate.help else name for name, delegate in DELEGATES.items()
+)
 DelegateOption = Annotated[
     str,
     typer.Option(
         "--delegate",
-        help="What runs models on a phone: xnnpack (CPU), gpu, nnapi, none (CPU, without XNNPACK), "
-        "or another one that is known here. xnnpack if left out; the host has no other.",
+        help=f"What runs models on a phone: {_DELEGATES}. xnnpack if left out; the host has no "
+        "other.",
     ),
 ]
 BinaryOption = Annotated[

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from statistics import median
 
+from mnaslat.data.circumstances import Circumstances
 from mnaslat.data.guard_policy import GuardPolicy
 from mnaslat.data.measurement import Configuration
 from mnaslat.data.measurement_store import Event, Store
@@ -31,8 +32,6 @@ _WORST: Mapping[str, Callable[[Iterable[float]], float]] = {
     "steal_ticks": max,  # models timed in turns tell the same ticks
     "sentinel_change": lambda changes: max(changes, key=abs),
 }
-
-_Circumstances = Mapping[str, str]
 
 
 def conditions_section(store: Store, configuration: Configuration) -> ConditionsSection:
@@ -61,34 +60,34 @@ def conditions_section(store: Store, configuration: Configuration) -> Conditions
     )
 
 
-def _points(rounds: Sequence[_Circumstances], configuration: Configuration) -> list[ConditionPoint]:
+def _points(rounds: Sequence[Circumstances], configuration: Configuration) -> list[ConditionPoint]:
     """One for each round that says when it was."""
     core = min((int(each) for each in re.findall(r"[0-9]{1,4}", configuration.cores)), default=0)
     points = []
     for circumstances, change in zip(rounds, _sentinel_changes(rounds), strict=True):
-        started = _number(circumstances, "started")
+        started = _number(circumstances.get("started"))
         if started is not None and local_time(started) is not None:
             points.append(
                 ConditionPoint(
                     happened=started,
-                    hottest_c=_number(circumstances, "hottest_c"),
-                    battery_c=_number(circumstances, "battery_c"),
-                    battery_percent=_number(circumstances, "battery_percent"),
+                    hottest_c=_number(circumstances.get("hottest_c")),
+                    battery_c=_number(circumstances.get("battery_c")),
+                    battery_percent=_number(circumstances.get("battery_percent")),
                     clock_ghz=_clock_ghz(circumstances, core),
-                    load=_number(circumstances, "load"),
-                    steal_ticks=_number(circumstances, "steal_ticks"),
+                    load=_number(circumstances.get("load")),
+                    steal_ticks=_number(circumstances.get("steal_ticks")),
                     sentinel_change=change,
                 )
             )
     return sorted(points, key=lambda point: point.happened)
 
 
-def _sentinel_changes(rounds: Sequence[_Circumstances]) -> list[float | None]:
+def _sentinel_changes(rounds: Sequence[Circumstances]) -> list[float | None]:
     """Change from the first readings; each reading once, though many rounds name it."""
     readings_ms: list[float | None] = []
     last_ms = None
     for circumstances in rounds:
-        now_ms = _number(circumstances, "sentinel_ms")
+        now_ms = _number(circumstances.get("sentinel_ms"))
         is_new = now_ms is not None and now_ms > 0 and now_ms != last_ms
         readings_ms.append(now_ms if is_new else None)
         last_ms = now_ms if is_new else last_ms
@@ -97,7 +96,7 @@ def _sentinel_changes(rounds: Sequence[_Circumstances]) -> list[float | None]:
     return [None if each is None else each / usual_ms - 1 for each in readings_ms]
 
 
-def _clock_ghz(circumstances: _Circumstances, core: int) -> float | None:
+def _clock_ghz(circumstances: Circumstances, core: int) -> float | None:
     """Clock of the measured core: the higher of before and after a run, for it rests before."""
     around = [int(khz) for khz in re.findall(r"[0-9]{4,9}", circumstances.get("clock_khz", ""))]
     if around:
@@ -128,7 +127,7 @@ def _merged(points: Sequence[ConditionPoint]) -> tuple[tuple[ConditionPoint, ...
 
 
 def _summary(
-    rounds: Sequence[_Circumstances],
+    rounds: Sequence[Circumstances],
     points: Sequence[ConditionPoint],
     events: Sequence[Event],
     n_together: int,
@@ -141,7 +140,7 @@ def _summary(
     yield from _repeats(rounds, events)
     if hottest_c := _known(points, "hottest_c"):
         yield f"The hottest zone{_zone(rounds)} was at {_range(hottest_c, '.0f')} °C."
-    if statuses := [s for each in rounds if (s := _number(each, "thermal_status")) is not None]:
+    if statuses := [s for each in rounds if (s := _number(each.get("thermal_status"))) is not None]:
         yield f"Android's thermal status was never above {max(statuses):.0f} (of 6)."
     if battery_percent := _known(points, "battery_percent"):
         yield f"The battery was at {_range(battery_percent, '.0f')} %{_charging(rounds)}."
@@ -159,10 +158,10 @@ def _summary(
         yield f"Each point stands for {n_together} rounds and shows the worst of them."
 
 
-def _repeats(rounds: Sequence[_Circumstances], events: Sequence[Event]) -> Iterator[str]:
+def _repeats(rounds: Sequence[Circumstances], events: Sequence[Event]) -> Iterator[str]:
     """Say how many rounds were repeated, and why; a host reports none."""
     n_repeated = sum(event.n_repeated for event in events)
-    attempts = [a for each in rounds if (a := _number(each, "attempts")) is not None]
+    attempts = [a for each in rounds if (a := _number(each.get("attempts"))) is not None]
     if n_repeated:
         were = "round was" if n_repeated == 1 else "rounds were"
         yield f"{n_repeated:,} {were} repeated because the device was not fit to be measured."
@@ -172,20 +171,20 @@ def _repeats(rounds: Sequence[_Circumstances], events: Sequence[Event]) -> Itera
         yield f"{n_retried:,} succeeded only after the tool had failed on the model before."
 
 
-def _zone(rounds: Sequence[_Circumstances]) -> str:
+def _zone(rounds: Sequence[Circumstances]) -> str:
     """The one that was the hottest most often: of the processor, where its zones are known."""
     zones = Counter(each["hottest_zone"] for each in rounds if each.get("hottest_zone"))
     return f" ({zones.most_common(1)[0][0][:_MAX_NAME]})" if zones else ""
 
 
-def _charging(rounds: Sequence[_Circumstances]) -> str:
+def _charging(rounds: Sequence[Circumstances]) -> str:
     told = {each["charging"] for each in rounds if each.get("charging") in ("yes", "no")}
     if len(told) == 2:
         return ", charging at times"
     return {"yes": ", charging", "no": ", not charging"}["".join(told)] if told else ""
 
 
-def _alarm_change(rounds: Sequence[_Circumstances]) -> float:
+def _alarm_change(rounds: Sequence[Circumstances]) -> float:
     """Drift of the policy that the last round was measured with."""
     try:
         return GuardPolicy.parse(rounds[-1].get("guard", "")).sentinel_drift
@@ -207,9 +206,9 @@ def _range(values: Sequence[float], style: str) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def _number(circumstances: _Circumstances, name: str) -> float | None:
+def _number(text: str | None) -> float | None:
     try:
-        number = float(circumstances.get(name, ""))
+        number = float(text or "")
     except ValueError:
         return None
     return finite(number)

@@ -84,7 +84,7 @@ def render_report(page: ReportPage) -> str:
         groups=_group_errors(page.latency_points),
         n_uncompared=len(page.latency_points) - len(compared_points(page.latency_points)),
         n_unplaced=len(page.front.points) - len(placed_points(page.front.points)),
-        n_unsettled=sum(not row.converged for row in page.table.rows),
+        n_not_converged=sum(not row.converged for row in page.table.rows),
         n_slowest=min(N_SLOWEST, len(by_latency(page.table.rows))),
         has_sentinel=shows_sentinel(page.conditions),
         charts=drawn,

@@ -75,7 +75,8 @@ def measure_networks(
         check_whole("n_rounds", n_rounds, 1)
     with naming("networks"):
         graphs = as_graphs(networks, precision)
-    job = Job(kind="network", signatures=tuple(dict.fromkeys(each.signature for each in graphs)))
+    distinct = {graph.signature: graph for graph in graphs}
+    job = Job(kind="network", graphs=tuple(distinct.values()))
     plan = device.plan("network")
     wanted = max(plan.n_rounds, n_rounds or 0)
     plan = replace(plan, n_rounds=wanted, max_rounds=max(plan.max_rounds, wanted))

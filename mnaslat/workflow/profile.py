@@ -11,7 +11,7 @@ from mnaslat.data.latency_table import LatencyTable
 from mnaslat.data.workspace import Workspace
 from mnaslat.errors import DeviceError, MnaslatError
 from mnaslat.files import json_value
-from mnaslat.graph import Precision
+from mnaslat.graph import Graph, Precision
 from mnaslat.lowering import lower
 from mnaslat.profiling.device import Device
 from mnaslat.profiling.layer_order import most_useful_first
@@ -41,6 +41,7 @@ class Profile:
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values: the sweep, and the path of the table."""
         found: dict[str, Any] = json_value(asdict(self.sweep))
+        found["n_unsettled"] = found.pop("n_not_converged")  # the name that scripts know
         return {**found, "table": str(self.path)}
 
     def __repr__(self) -> str:
@@ -78,8 +79,8 @@ def profile_space(
     """
     check_arguments(device=device, space=space, workspace=workspace)
     check_arguments(precision=precision, budget_s=budget_s, seed=seed)
-    signatures = tuple(most_useful_first(space.layer_frequencies(precision)))
-    job = Job(kind="layer", signatures=signatures)
+    signatures = most_useful_first(space.layer_frequencies(precision))
+    job = Job(kind="layer", graphs=tuple(map(Graph.parse, signatures)))
     plan = device.plan("layer")
     result = run_sweep(
         device, job, plan, workspace, "layers", budget_s=budget_s, seed=seed, events=events

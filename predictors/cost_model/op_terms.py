@@ -13,29 +13,15 @@ an order of magnitude; ``CostModel`` learns the factors. CPUs and GPUs have diff
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
+from mnaslat.data.delegates import Family, described_delegates, family_of
 from mnaslat.data.measurement import Configuration
 from mnaslat.graph import KINDS, LoweredLayer, Precision, ShapedOp
 
-Runtime = Literal["cpu", "gpu"]
-
-# The terms that describe each delegate. Others (nnapi, hexagon, coreml) run on vendor-specific
-# hardware and have no terms here; a CPU's terms would be wrong without warning.
-_RUNTIMES: Mapping[str, Runtime] = {
-    "": "cpu",
-    "none": "cpu",
-    "cpu": "cpu",
-    "xnnpack": "cpu",
-    "gpu": "gpu",
-    "gpuv2": "gpu",
-    "opencl": "gpu",
-    "opengl": "gpu",
-    "metal": "gpu",
-    "vulkan": "gpu",
-}
+Runtime = Family
 
 
 class Term(NamedTuple):
@@ -60,15 +46,15 @@ def runtime_of(configuration: Configuration) -> Runtime:
     Raises:
         ValueError: If the delegate is not known to run on one of them.
     """
-    try:
-        return _RUNTIMES[configuration.delegate.lower()]
-    except KeyError:
-        known = ", ".join(filter(None, _RUNTIMES))
+    family = family_of(configuration.delegate)
+    if family is None:
+        known = ", ".join(described_delegates())
         raise ValueError(
             f"What a network costs on the delegate {configuration.delegate[:40]!r} is not known "
             f"from its ops. Known: {known}. Name the one that runs the networks, or measure a "
             "table of layers (`mnaslat profile`), which needs no such knowledge."
-        ) from None
+        )
+    return family
 
 
 def layer_terms(layer: LoweredLayer, runtime: Runtime, precision: Precision) -> dict[Term, float]:

@@ -2,14 +2,15 @@
 
 import os
 import platform
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from mnaslat.data.circumstances import Circumstances
 from mnaslat.data.guard_policy import GuardPolicy
 from mnaslat.data.measurement import Configuration, Round, Subject
-from mnaslat.graph import Precision
+from mnaslat.graph import Graph, Precision
 from mnaslat.profiling.device import (
     DeviceOptions,
     Failure,
@@ -20,6 +21,7 @@ from mnaslat.profiling.device import (
 )
 from mnaslat.profiling.host.worker_process import Crew, Groups, WorkerLost, alone
 from mnaslat.profiling.timing_plan import TimingPlan
+from mnaslat.tflite import write_tflite
 
 LAYERS = TimingPlan()
 NETWORKS = TimingPlan(round_ms=600.0, min_runs=20, n_rounds=3, max_rounds=6, agreement=0.015)
@@ -37,12 +39,14 @@ class HostDevice:
         cores: Cores that the runtime is pinned to; empty lets the system choose.
         models_per_worker: Models timed in one process before a fresh one is started.
         interleaved: Models timed in turns.
+        write_model: Writes a graph in the format of the runtime.
     """
 
     threads: int = 1
     cores: tuple[int, ...] = ()
     models_per_worker: int = _MODELS_PER_WORKER
     interleaved: int = _INTERLEAVED
+    write_model: Callable[[Graph], bytes] = write_tflite
     name: str = "host"
 
     def __post_init__(self) -> None:
@@ -53,7 +57,7 @@ class HostDevice:
             raise ValueError(f"This computer has no core {', '.join(map(str, sorted(absent)))}.")
 
     def configuration(self, precision: Precision) -> Configuration:
-        """Return the configuration that latencies measured now belong to."""
+        """Return what must be equal for latencies to be compared with those measured now."""
         return Configuration(
             device=self.name,
             fingerprint=f"{cpu_name()}; {os.cpu_count()} cores; {platform.machine()}",
@@ -65,10 +69,10 @@ class HostDevice:
         )
 
     def plan(self, kind: Subject) -> TimingPlan:
-        """Return how long layers or networks are timed here."""
+        """Plan how long layers or networks are timed here."""
         return LAYERS if kind == "layer" else NETWORKS
 
-    def remember(self, circumstances: Sequence[Mapping[str, str]]) -> None:
+    def remember(self, circumstances: Sequence[Circumstances]) -> None:
         """Do nothing: conditions on this computer are recorded but never rejected."""
 
     def measure(
@@ -85,7 +89,7 @@ class HostDevice:
             DeviceError: If workers cannot be started.
         """
         crew = Crew(self.threads, self.cores, self.models_per_worker)
-        groups = Groups(models, self.interleaved)
+        groups = Groups(models, self.interleaved, self.write_model)
         try:
             for group in groups:
                 contents = [content for _, content in group]
@@ -105,7 +109,7 @@ class HostKind:
     """This computer."""
 
     def find(self) -> list[FoundDevice]:
-        """It is always there."""
+        """List this computer, which is always there."""
         configuration = HostDevice().configuration("fp32")
         facts = {"fingerprint": configuration.fingerprint, "runtime": configuration.runtime}
         return [FoundDevice(name="host", kind="host", facts=facts)]
@@ -123,6 +127,7 @@ class HostKind:
         for option, is_given in (
             ("--benchmark-binary", options.benchmark_binary is not None),
             ("--guard", options.guard != GuardPolicy()),
+            ("tool", options.tool),
         ):
             if is_given:
                 raise ValueError(

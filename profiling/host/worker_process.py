@@ -14,23 +14,30 @@ from typing import IO, Any
 
 import numpy as np
 
+from mnaslat.data.circumstances import Circumstances
 from mnaslat.data.measurement import Round
 from mnaslat.errors import DeviceError
+from mnaslat.graph import Graph
 from mnaslat.profiling.device import Failure, Model
 from mnaslat.profiling.timing_plan import TimingPlan
 
 
 class Groups(Iterator[list[tuple[str, bytes]]]):
-    """Keys and bytes of models, a few at a time; ``prefetch`` makes the next group ahead."""
+    """Writes models, a few at a time; ``prefetch`` writes the next group ahead."""
 
-    def __init__(self, models: Iterable[Model], size: int) -> None:
-        self._models, self._size = iter(models), size
+    def __init__(
+        self, models: Iterable[Model], size: int, write_model: Callable[[Graph], bytes]
+    ) -> None:
+        self._models, self._size, self._write_model = iter(models), size, write_model
         self._ready: list[tuple[str, bytes]] = []
 
     def prefetch(self) -> None:
         """Make the next group of models before it is needed."""
         if not self._ready:
-            self._ready = [(each.key, each.make()) for each in islice(self._models, self._size)]
+            self._ready = [
+                (each.signature, self._write_model(each.graph))
+                for each in islice(self._models, self._size)
+            ]
 
     def __next__(self) -> list[tuple[str, bytes]]:
         self.prefetch()
@@ -139,7 +146,7 @@ class _Worker:
         """The outcomes of the models sent last; raises ``WorkerLost``."""
         answers: list[dict[str, Any]] = json.loads(self._read_line(timeout_s))
         self.n_timed += n_models
-        circumstances = {
+        circumstances: Circumstances = {
             "started": f"{self._started:.3f}",
             "load": f"{os.getloadavg()[0]:.2f}",
             "steal_ticks": str(_steal_ticks() - self._steal_before),
@@ -191,7 +198,7 @@ class _Worker:
         return f"the runtime's process ended with {end}" + (f": {text[-1]}" if text else "")
 
 
-def _outcome(answer: Mapping[str, Any], circumstances: Mapping[str, str]) -> Round | Failure:
+def _outcome(answer: Mapping[str, Any], circumstances: Circumstances) -> Round | Failure:
     if "error" in answer:
         return Failure(answer["error"])
     return Round.of_runs(

@@ -2,8 +2,7 @@
 
 The script takes the models as a tar archive on its standard input, runs the benchmark tool on one
 after the other, and reads the phone's conditions at the start, every few seconds and at the end.
-All that it says of itself stands behind a mark nobody else knows, so that nothing a tool prints
-is taken for it.
+Its own lines begin with a random mark, so that no output of a tool is taken for one of them.
 """
 
 import io
@@ -20,12 +19,13 @@ from mnaslat.profiling.phone.adb.connection import Connection
 from mnaslat.profiling.phone.tool.installation import FOLDER, Installed, identify
 
 _SECONDS_BETWEEN_CONDITIONS = 3
-_PATIENCE_S = 30.0  # beyond a model's limit: a busy phone takes seconds to tell its conditions
-_UPLOAD_BYTES_PER_S = 1e6  # nothing is heard while models are brought; slower than any cable
+_PATIENCE_S = 30.0  # beyond a model's limit: reading the conditions takes a busy phone seconds
+_UPLOAD_BYTES_PER_S = 1e6  # no output comes while models are copied; slower than any cable
+MODEL = '"$model"'  # in a command: the model file
 _NO_FOLDER, _NOT_UNPACKED = 97, 98  # exit statuses of the script
 
 # In the dialect of mksh and toybox. `running` names the session of an earlier batch. Its tool may
-# still run without the connection and the shell, and would disturb this one; it is in a process
+# still run after the connection and the shell ended, and would disturb this one; it is in a process
 # group of its own, which `timeout` makes. A number of another boot may be anybody's: only what has
 # our name in its command line is ended. Lines of the script end with a dot: one that was cut off
 # does not. The tool's errors go to a file first: it buffers its output, not its errors, so that in
@@ -45,7 +45,7 @@ rm -rf models
 mkdir models && tar -x -f - -C models && : > models/errors || exit {not_unpacked}
 exec 3>> models/errors
 {conditions}
-tell() {{
+report() {{
   echo "$mark conditions ."
   conditions $cores
   echo "$mark tool $({identify}) ."
@@ -61,7 +61,8 @@ clock() {{
 run() {{
   echo "$mark model $1 ."
   clock
-  timeout -s KILL {limit} {command} --graph=models/$1.tflite 2>&3 < /dev/null
+  model=models/$1{suffix}
+  timeout -s KILL {limit} {command} 2>&3 < /dev/null
   status=$?
   clock
   if [ -s models/errors ]; then
@@ -71,18 +72,18 @@ run() {{
   fi
   echo "$mark exit $1 $status ."
 }}
-tell
+report
 i=0; last=$SECONDS
 while [ $i -lt {n} ]; do
   run $i
   if [ $i -gt 0 ]; then
     [ $status -eq 0 ] || run 0
-    rm -f models/$i.tflite
+    rm -f models/$i{suffix}
   fi
   i=$((i + 1))
-  if [ $((SECONDS - last)) -ge {interval} ]; then tell; last=$SECONDS; fi
+  if [ $((SECONDS - last)) -ge {interval} ]; then report; last=$SECONDS; fi
 done
-tell
+report
 rm -rf models running
 echo "$mark done ."
 """
@@ -90,7 +91,7 @@ echo "$mark done ."
 
 @dataclass(frozen=True, kw_only=True)
 class Clock:
-    """Clock of the measured core, in kHz; None where the phone does not report it."""
+    """The clock of the measured core, in kHz; None where the phone does not report it."""
 
     now_khz: int | None
     most_khz: int | None  # that the system allows now: a hot phone lowers it
@@ -121,29 +122,31 @@ class NotUnpacked(DeviceError):
 
 
 class ToolChanged(DeviceError):
-    """The tool on the phone is not the one that was brought there."""
+    """The tool on the phone is not the one that was installed."""
 
 
-def sit(
+def run_batch(
     connection: Connection,
     command: str,
     models: Sequence[bytes],
     *,
+    suffix: str,
     tool: Installed,
     cores: Sequence[int] = (),
     core: int = 0,
     limit_s: float,
 ) -> Generator[Running | Ran | Conditions, None, None]:
-    """Run ``command --graph=MODEL`` on each model; yields what happened as it happens.
+    """Run a command on each model; yields events as they happen.
 
     Conditions come before the first model, now and then between, and after the last one. After a
-    model that fails the first one is run again: it tells whether the tool still works.
+    model that fails the first one is run again: it shows whether the tool still works.
 
     Args:
         connection: To the phone.
-        command: The tool with its other options, as shell text.
-        models: Contents of ``.tflite`` files; the first is one that works.
-        tool: What the command runs; it must stay what it is.
+        command: Runs the tool on the model file ``MODEL``, as shell text.
+        models: Contents of model files; the first is one that works.
+        suffix: Of the model files.
+        tool: The tool that the command runs; its file must not change.
         cores: Whose clocks belong to the conditions; all if empty.
         core: Whose clock is read before and after each model.
         limit_s: A run that takes longer is killed.
@@ -166,12 +169,13 @@ def sit(
         n=len(models),
         limit=math.ceil(limit_s),
         command=command,
+        suffix=suffix,
         interval=_SECONDS_BETWEEN_CONDITIONS,
     )
-    archive = _archive(models)
+    archive = _archive(models, suffix)
     silence_s = limit_s + _PATIENCE_S + len(archive) / _UPLOAD_BYTES_PER_S
     with connection.session(script, stdin=archive, silence_s=silence_s) as session:
-        reader = SittingReader(mark, n_models=len(models), identity=tool.identity)
+        reader = BatchReader(mark, n_models=len(models), identity=tool.identity)
         yield from reader.read(session.lines())
         if reader.is_done:
             return
@@ -186,12 +190,12 @@ def sit(
         )
 
 
-class SittingReader:
+class BatchReader:
     """Reads the lines of a batch.
 
     Args:
-        mark: That its own lines have.
-        n_models: That are run.
+        mark: Begins the script's own lines.
+        n_models: Number of models that are run.
         identity: Of the tool.
     """
 
@@ -201,24 +205,24 @@ class SittingReader:
         self.unexplained: list[str] = []  # lines outside of any section
 
     def read(self, lines: Iterable[str]) -> Iterator[Running | Ran | Conditions]:
-        """Yield what the complete sections say; sections that are cut off or damaged say nothing.
+        """Yield the content of complete sections; those that are cut off or damaged are left out.
 
         Raises:
-            ToolChanged: If the tool is not the one with the identity that was given.
+            ToolChanged: If the tool does not have the given identity.
         """
         section, index, started_s, started = "", -1, 0.0, 0.0
         output: list[str] = []
         errors: list[str] = []
         clocks: list[Clock] = []
         for line in lines:
-            text, mark, said = line.partition(self._mark)
+            text, mark, words_after = line.partition(self._mark)
             if not mark:
                 into = {"": self.unexplained, "errors": errors}.get(section, output)
                 into.append(f"{line}\n")
                 continue
             if text:  # the tool's last line had no end
                 (errors if section == "errors" else output).append(text)
-            *words, end = said.split() or [""]
+            *words, end = words_after.split() or [""]
             if end != ".":  # the line is cut off
                 section = ""
                 continue
@@ -271,11 +275,11 @@ def _clock(text: str) -> Clock:
     )
 
 
-def _archive(models: Sequence[bytes]) -> bytes:
+def _archive(models: Sequence[bytes], suffix: str) -> bytes:
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as archive:
         for index, content in enumerate(models):
-            entry = tarfile.TarInfo(f"{index}.tflite")
+            entry = tarfile.TarInfo(f"{index}{suffix}")
             entry.size, entry.mode = len(content), 0o644
             archive.addfile(entry, io.BytesIO(content))
     return packed.getvalue()

@@ -1,9 +1,11 @@
-"""Measures on a phone: one call at a time, in batches, guarded, resumed after interruptions."""
+"""Measures on one phone, which is a device."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 
-from mnaslat.data.convergence import TOOL_RESOLUTION_MS
+from mnaslat.data.circumstances import Circumstances
+from mnaslat.data.convergence import resolution_ms_of
 from mnaslat.data.file_lock import exclusive
 from mnaslat.data.measurement import Configuration, Round, Subject
 from mnaslat.data.user_cache import user_cache_folder
@@ -15,9 +17,7 @@ from mnaslat.profiling.phone.measurement_loop import MeasurementLoop
 from mnaslat.profiling.phone.session import PhoneSession
 from mnaslat.profiling.timing_plan import TimingPlan
 
-LAYERS = TimingPlan(
-    round_ms=150.0, warmup_ms=20.0, n_windows=1, resolution_ms=TOOL_RESOLUTION_MS, timeout_s=20.0
-)
+LAYERS = TimingPlan(round_ms=150.0, warmup_ms=20.0, n_windows=1, timeout_s=20.0)
 NETWORKS = TimingPlan(
     round_ms=600.0,
     warmup_ms=50.0,
@@ -26,20 +26,19 @@ NETWORKS = TimingPlan(
     n_rounds=3,
     max_rounds=6,
     agreement=0.015,
-    resolution_ms=TOOL_RESOLUTION_MS,
 )
 
 
 def cores_text(cores: Sequence[int]) -> str:
-    """Cores as a configuration has them: ``6,7``, or ``any`` where the system chooses."""
+    """Write cores as in a configuration: ``6,7``, or ``any`` where the system chooses."""
     return ",".join(map(str, cores)) or "any"
 
 
 class PhoneDevice:
-    """One phone in one setting.
+    """One phone with the options that it is measured with.
 
     Args:
-        session: The phone, its benchmark tool and its settings.
+        session: Its connection, tool and options.
     """
 
     def __init__(self, session: PhoneSession) -> None:
@@ -51,7 +50,7 @@ class PhoneDevice:
         return self.session.name
 
     def configuration(self, precision: Precision) -> Configuration:
-        """Return the configuration that latencies measured now belong to."""
+        """Return what must be equal for latencies to be compared with those measured now."""
         session = self.session
         return Configuration(
             device=self.name,
@@ -64,21 +63,21 @@ class PhoneDevice:
         )
 
     def plan(self, kind: Subject) -> TimingPlan:
-        """Return how long layers or networks are timed here."""
-        return LAYERS if kind == "layer" else NETWORKS
+        """Plan how long layers or networks are timed here."""
+        plan = LAYERS if kind == "layer" else NETWORKS
+        return replace(plan, resolution_ms=resolution_ms_of(self.session.binary.label))
 
-    def remember(self, circumstances: Sequence[Mapping[str, str]]) -> None:
+    def remember(self, circumstances: Sequence[Circumstances]) -> None:
         """Learn the highest clocks and the sentinel's first latencies of earlier rounds.
 
-        Otherwise a sweep that is resumed while the phone is capped would take that for normal.
+        Otherwise a sweep that continues while the phone is capped would take that for normal.
         """
-        session = self.session
-        cores = session.cores or range(session.description.n_cores)
-        session.guard.remember(
+        cores = self.session.cores or range(self.session.description.n_cores)
+        self.session.guard.remember(
             khz_by_core(each["max_khz"], cores) for each in circumstances if "max_khz" in each
         )
         readings = [each["sentinel_ms"] for each in circumstances if "sentinel_ms" in each]
-        session.sentinel.remember(float(text) for text in dict.fromkeys(readings))
+        self.session.sentinel.remember(float(text) for text in dict.fromkeys(readings))
 
     def measure(
         self, models: Iterable[Model], plan: TimingPlan
@@ -97,9 +96,9 @@ class PhoneDevice:
                 stack.enter_context(held)
             except WorkspaceBusy:
                 raise
-            except MnaslatError as error:  # continue without a lock if its file cannot be created
+            except MnaslatError as error:  # continue without a lock if its file cannot be made
                 yield Notice(
                     f"{self.name}: other processes may measure at the same time, because the lock "
-                    f"file could not be created: {error}"
+                    f"file cannot be made: {error}"
                 )
             yield from MeasurementLoop(self.session, plan).run(models)

@@ -1,4 +1,4 @@
-"""Phones that are connected: what they are, what is wrong with them, and how to open one."""
+"""Finds the connected phones, describes their troubles, and opens one."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -15,9 +15,8 @@ from mnaslat.profiling.phone.device import PhoneDevice, cores_text
 from mnaslat.profiling.phone.guard import Guard, advice
 from mnaslat.profiling.phone.session import PhoneSession
 from mnaslat.profiling.phone.tool.binary import find_binary, has_binary
-from mnaslat.profiling.phone.tool.delegates import DELEGATES
+from mnaslat.profiling.phone.tool.registry import DEFAULT_TOOL, TOOLS, tool_named, tool_of
 
-_TOOL = "benchmark_model "  # before the hash in a configuration's runtime
 _MIN_SDK = 26  # Android 8: toybox with taskset, timeout, tar and sha256sum
 _STATES = {
     "unauthorized": "this computer is not authorised: unlock the phone and accept the prompt for "
@@ -36,7 +35,7 @@ class PhoneKind:
     """Phones over adb."""
 
     def find(self) -> list[FoundDevice]:
-        """All phones that the adb server knows.
+        """List all phones that the adb server knows.
 
         Raises:
             DeviceError: If there is no adb server and none can be started.
@@ -46,10 +45,10 @@ class PhoneKind:
     def open(
         self, name: str, options: DeviceOptions, before: Reopening, on_download: OnDownload
     ) -> PhoneDevice | None:
-        """The phone with that serial, or with that name in tables and predictors.
+        """Open the phone with that serial, or with that name in tables and predictors.
 
         Raises:
-            ValueError: If it has not the cores or delegate asked for.
+            ValueError: If it does not have the cores, the delegate or the tool asked for.
             DeviceError: If it is there but cannot be used.
         """
         found = _look_up(name)
@@ -57,25 +56,27 @@ class PhoneKind:
             return None
         connection, description = found
         delegate = options.delegate or "xnnpack"
-        if delegate not in DELEGATES:
-            raise ValueError(f"No delegate {delegate!r}; there are {', '.join(DELEGATES)}.")
         cores = description.cores(options.cores or description.clusters[-1].name)
-        for trouble in _unfit(description):
-            raise DeviceError(f"Phone {connection.serial} cannot be measured on: {trouble}")
         runtime = before.runtime
         if not runtime and options.benchmark_binary is None:
             setting = (description.name, options.threads, cores_text(cores), delegate)
-            runtime = _runtime_before(before.measured, setting)
+            runtime = _runtime_before(before.measured, setting, options.tool)
+        tool, sha256 = tool_of(runtime) or (tool_named(options.tool or DEFAULT_TOOL), "")
+        if delegate not in tool.options:
+            raise ValueError(f"No delegate {delegate!r}; there are {', '.join(tool.options)}.")
+        for trouble in _unfit(description):
+            raise DeviceError(f"Phone {connection.serial} cannot be measured on: {trouble}")
         binary = find_binary(
             description.abi,
+            tool=tool,
             given=options.benchmark_binary,
-            sha256=runtime.removeprefix(_TOOL) if _TOOL in runtime else "",
+            sha256=sha256,
             on_progress=on_download,
         )
         session = PhoneSession(
-            connection,
-            description,
-            binary,
+            connection=connection,
+            description=description,
+            binary=binary,
             threads=options.threads,
             cores=cores,
             delegate=delegate,
@@ -85,7 +86,7 @@ class PhoneKind:
 
 
 def connect(name: str) -> Connection:
-    """A connection to the phone with that serial or name, with any system on it.
+    """Connect to the phone with that serial or name, even if it cannot be measured on.
 
     Raises:
         DeviceError: If it is not there or does not answer.
@@ -99,9 +100,16 @@ def connect(name: str) -> Connection:
     return found[0]
 
 
-def _runtime_before(measured: Sequence[Configuration], setting: tuple[str, int, str, str]) -> str:
-    """Return the runtime that a phone was last measured with in a setting, if any."""
+def _runtime_before(
+    measured: Sequence[Configuration], setting: tuple[str, int, str, str], tool: str
+) -> str:
+    """Return the runtime that a phone was last measured with in a setting, empty if it was not.
+
+    With a tool only its runtimes count.
+    """
     for each in reversed(measured):
+        if tool and not each.runtime.startswith(f"{tool} "):
+            continue
         if (each.device, each.threads, each.cores, each.delegate) == setting:
             return each.runtime
     return ""
@@ -118,7 +126,7 @@ def _look_up(name: str) -> tuple[Connection, Description] | None:
     for phone in phones:
         if phone.state == "device":
             connection = Connection(phone.serial)
-            with suppress(DeviceError):  # trouble of another phone is not this one's
+            with suppress(DeviceError):  # ignore errors of other phones
                 description = describe(connection)
                 if description.name == name:
                     return connection, description
@@ -149,9 +157,9 @@ def _troubles(description: Description, conditions: Conditions) -> Iterator[Trou
         cool = ": let it cool down; measuring waits until it has"
         hot = problem.kind in ("hot", "throttled")
         yield Trouble(problem.text + (cool if hot else ""), blocks=not problem.waits)
-    if not has_binary(description.abi):
+    if not any(has_binary(description.abi, tool) for tool in TOOLS.values()):
         yield Trouble(
-            f"no benchmark_model for {description.abi} is here and none is published: give one "
+            f"no {DEFAULT_TOOL} for {description.abi} is here and none is published: give one "
             "with --benchmark-binary PATH",
             blocks=False,
         )
@@ -160,7 +168,7 @@ def _troubles(description: Description, conditions: Conditions) -> Iterator[Trou
 
 
 def _unfit(description: Description) -> Iterator[str]:
-    """Return the troubles that waiting does not solve."""
+    """Yield the troubles that waiting does not solve."""
     if not description.booted:
         yield "it is still starting: wait until its screen can be unlocked."
     if description.sdk is not None and description.sdk < _MIN_SDK:

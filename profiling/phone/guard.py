@@ -1,4 +1,4 @@
-"""When a phone's conditions spoil latencies."""
+"""Detects conditions of a phone that spoil latencies."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -50,9 +50,9 @@ class Guard:
 
     def cap(self, core: int, max_khz: int | None) -> str:
         """Say why a core with the limit ``max_khz`` is too slow; empty if it is not."""
-        told = {} if max_khz is None else {core: max_khz}
+        known = {} if max_khz is None else {core: max_khz}
         return " ".join(
-            _capped(Conditions(max_khz=told), self._usual_khz({}), self.policy.min_clock)
+            _capped(Conditions(max_khz=known), self._usual_khz({}), self.policy.min_clock)
         )
 
     def _heat(self, now: Conditions) -> Iterator[Problem]:

@@ -32,7 +32,7 @@ def begin(session: PhoneSession) -> Iterator[Notice]:
     conditions = conditions_now(session.connection, session.cores)
     others = _but_caps(session.guard.problems(conditions))
     if others:
-        yield from wait_until_fit(session, others, relevant=_but_caps)
+        yield from wait_until_ready(session, others, choose=_but_caps)
         conditions = conditions_now(session.connection, session.cores)
     started, has_said = time.monotonic(), False
     while caps := _caps(session.guard.problems(conditions)):
@@ -50,20 +50,20 @@ def begin(session: PhoneSession) -> Iterator[Notice]:
         yield Notice(f"{session.name}: {text}")
 
 
-def wait_until_fit(
+def wait_until_ready(
     session: PhoneSession,
     problems: Problems,
     *,
     n_discarded: int = 0,
-    relevant: Callable[[Problems], Problems] = tuple,
+    choose: Callable[[Problems], Problems] = tuple,
 ) -> Iterator[Notice]:
     """Wait until the problems are gone.
 
     Args:
         session: The phone.
-        problems: That it has now.
+        problems: The present ones.
         n_discarded: Rounds that will be repeated for them; for the message.
-        relevant: Picks the problems that matter.
+        choose: Selects the problems that matter.
 
     Raises:
         DeviceLost: If the phone goes away.
@@ -78,7 +78,7 @@ def wait_until_fit(
             since = f" for {format_duration(waited_s)}" if waited_s > policy.poll_s else ""
             raise DeviceError(
                 f"Phone {session.name} is not fit to be measured{since}: {text}. Once that is "
-                "mended, type the same command: it goes on where it was."
+                "mended, type the same command: it continues where it was."
             )
         if waited_s - said_at >= _SAY_AGAIN_S:
             said_at = waited_s
@@ -87,7 +87,7 @@ def wait_until_fit(
             n_discarded = 0
         time.sleep(policy.poll_s)
         conditions = conditions_now(session.connection, session.cores)
-        problems = relevant(session.guard.problems(conditions))
+        problems = choose(session.guard.problems(conditions))
     waited = format_duration(time.monotonic() - started)
     yield Notice(f"{session.name}: fit again after {waited}")
 

@@ -1,4 +1,4 @@
-"""Waits for a phone that went away, and checks that it is the same."""
+"""Waits for a phone that went away, and makes sure that it is still the same one."""
 
 import math
 import time
@@ -59,7 +59,7 @@ def wait_until_back(session: PhoneSession, trouble: str) -> Iterator[Notice]:
             raise DeviceError(
                 f"Phone {session.name} ({session.connection.serial}) did not come back within "
                 f"{format_duration(limit_s)}: {why}. Connect it again, check with `mnaslat "
-                "devices`, and type the same command: it goes on where it was."
+                "devices`, and type the same command: it continues where it was."
             )
         if absence in _ASKS_FIRST and said != absence:
             yield Notice(f"{session.name} asks to be authorised: unlock it and accept the prompt")
@@ -77,7 +77,7 @@ def wait_until_back(session: PhoneSession, trouble: str) -> Iterator[Notice]:
 
 
 def _absence(session: PhoneSession, left_s: float) -> str:
-    """Say why the phone cannot be used; empty if it can."""
+    """Return why the phone cannot be used; empty if it can."""
     try:
         state = session.connection.state()
         if state != "device":
@@ -93,5 +93,5 @@ def _dial(session: PhoneSession, absence: str, n_tries: int) -> None:
         return
     try:
         session.connection.dial(afresh=n_tries % _TRIES_BEFORE_AFRESH == 0)
-    except DeviceError:  # tried again, and reported, at the next look
+    except DeviceError:  # the next look finds and reports it
         pass

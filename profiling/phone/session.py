@@ -1,48 +1,64 @@
-"""Holds one opened phone: connection, description, benchmark tool, settings and guard."""
+"""Holds what everything that is done with one phone needs."""
+
+from dataclasses import KW_ONLY, dataclass, field
 
 from mnaslat.data.guard_policy import GuardPolicy
 from mnaslat.profiling.phone.adb.connection import Connection
 from mnaslat.profiling.phone.adb.description import Description
 from mnaslat.profiling.phone.guard import Guard, Sentinel
+from mnaslat.profiling.phone.tool.base import BenchmarkTool
 from mnaslat.profiling.phone.tool.binary import Binary
+from mnaslat.profiling.phone.tool.registry import tool_named
 
 
+@dataclass
 class PhoneSession:
-    """One phone in one setting, and the conditions that later ones are compared with.
+    """One phone, its benchmark tool and how it is measured.
 
-    Args:
+    Attributes:
         connection: To the phone.
-        description: What it is; it must still be that whenever it comes back.
-        binary: The benchmark tool.
+        description: What the phone is; it must still be that whenever it comes back.
+        binary: The benchmark tool's program.
         threads: Threads of the runtime.
         cores: That the tool is pinned to; empty lets the system choose.
-        delegate: One of ``DELEGATES``.
-        policy: In which conditions it may be measured.
+        delegate: One that the tool has an option for.
+        policy: In which conditions the phone may be measured.
         absence_limit_s: How long to wait for a phone that went away, in seconds.
+        guard: Compares later conditions with those of the beginning.
+        sentinel: Compares the sentinel's later latencies with its first ones.
+        has_begun: Whether the conditions of the beginning are known.
     """
 
-    def __init__(
-        self,
-        connection: Connection,
-        description: Description,
-        binary: Binary,
-        *,
-        threads: int = 1,
-        cores: tuple[int, ...] = (),
-        delegate: str = "xnnpack",
-        policy: GuardPolicy | None = None,
-        absence_limit_s: float = 300.0,
-    ) -> None:
-        self.connection, self.description, self.binary = connection, description, binary
-        self.threads, self.cores, self.delegate = threads, cores, delegate
-        self.policy, self.absence_limit_s = policy or GuardPolicy(), absence_limit_s
-        # What the phone was like when it was first measured here: later conditions and the
-        # sentinel's later latencies are compared with these.
-        self.guard = Guard(self.policy)
-        self.sentinel = Sentinel(self.policy)
-        self.has_begun = False
+    connection: Connection
+    description: Description
+    binary: Binary
+    _: KW_ONLY
+    threads: int = 1
+    cores: tuple[int, ...] = ()
+    delegate: str = "xnnpack"
+    policy: GuardPolicy = field(default_factory=GuardPolicy)
+    absence_limit_s: float = 300.0
+    guard: Guard = field(init=False)
+    sentinel: Sentinel = field(init=False)
+    has_begun: bool = field(init=False, default=False)
+
+    def __post_init__(self) -> None:
+        self.guard, self.sentinel = Guard(self.policy), Sentinel(self.policy)
 
     @property
     def name(self) -> str:
         """Model and a few digits of a hash: the same over USB and TCP, and not personal."""
         return self.description.name
+
+    @property
+    def tool(self) -> BenchmarkTool:
+        """The kind of benchmark tool that the program is."""
+        return tool_named(self.binary.tool)
+
+    @property
+    def clocked_core(self) -> int:
+        """The core whose clock is read around each run.
+
+        Where the system chooses the cores, the fastest one shows the clock of the others too.
+        """
+        return min(self.cores or self.description.clusters[-1].cores, default=0)

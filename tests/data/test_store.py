@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mnaslat.architecture import Architecture
+from mnaslat.data.circumstances import read_circumstances
 from mnaslat.data.measurement import Configuration, Round, Statistics
 from mnaslat.data.measurement_store import Store
 from mnaslat.errors import WorkspaceError
@@ -92,7 +92,7 @@ def test_raw_runs_and_circumstances_survive_byte_for_byte(store: Store) -> None:
             rng.random(1000, np.float32) + np.float32(1e-3),
             warmup_ms=rng.random(7, np.float32),
             init_ms=0.1 + 0.2,
-            circumstances={"load": "0.31", "note": "größer than 'usual'"},
+            circumstances=read_circumstances({"load": "0.31", "note": "größer than 'usual'"}),
         )
         for _ in range(2)
     ]
@@ -116,10 +116,10 @@ def test_a_measurement_sums_up_its_rounds(store: Store) -> None:
 
 def test_statistics_without_raw_runs_are_kept_as_they_are(store: Store) -> None:
     told = Statistics(n_runs=50, first_ms=2.9, min_ms=2.7, max_ms=3.2, mean_ms=2.95, std_ms=0.1)
-    store.add_round(CONFIGURATION, "layer", LAYER, Round(statistics=told, memory_mb=9.2))
+    store.add_round(CONFIGURATION, "layer", LAYER, Round(statistics=told))
     store.add_round(CONFIGURATION, "layer", "another", _round())
     (read,) = store.rounds(CONFIGURATION, LAYER)
-    assert (read.statistics, read.memory_mb, read.runs_ms.size) == (told, 9.2, 0)
+    assert (read.statistics, read.runs_ms.size) == (told, 0)
     assert store.measurements(CONFIGURATION, "layer")[LAYER].latency_ms == 2.7
     assert store.circumstances(CONFIGURATION) == [{}, {}]
 
@@ -183,7 +183,7 @@ def test_measurements_of_schema_1_are_taken_over(tmp_path: Path) -> None:
     first, second = store.rounds(CONFIGURATION, LAYER)
     assert (first.circumstances, second.circumstances) == ({"load": "1"}, {"load": "2"})
     assert (first.runs_ms.tolist(), first.warmup_ms.tolist()) == ([3.0, 2.0, 4.0], [3.0])
-    assert (first.statistics.median_ms, first.init_ms, first.memory_mb) == (3.0, 0.5, None)
+    assert (first.statistics.median_ms, first.init_ms) == (3.0, 0.5)
     assert store.measurements(CONFIGURATION, "layer")[LAYER].round_min_ms == (2.0, 2.0)
     assert store.failures(CONFIGURATION, "layer") == {LAYER: "no"}
     assert store.add_round(CONFIGURATION, "layer", LAYER, _round()) == 3
@@ -199,12 +199,21 @@ def test_layers_and_networks_are_told_apart(store: Store) -> None:
     assert list(store.measurements(CONFIGURATION, "network")) == ["a network"]
 
 
-def test_an_architecture_is_kept_with_its_network(store: Store) -> None:
-    architecture = Architecture.from_blocks(["r1_k3_s11_e1_i8_o8"], resolution=16)
-    store.add_round(CONFIGURATION, "network", "known", _round(), architecture)
-    store.add_round(CONFIGURATION, "network", "known", _round())  # does not forget it
-    store.add_round(CONFIGURATION, "network", "unknown", _round())
-    assert store.architectures(["known", "unknown", "absent"]) == {"known": architecture}
+def test_a_file_of_version_3_keeps_its_unused_columns(tmp_path: Path) -> None:
+    path = tmp_path / "old.sqlite"
+    Store(path).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("ALTER TABLE subjects ADD COLUMN architecture TEXT")
+        connection.execute("ALTER TABLE rounds ADD COLUMN memory_mb REAL")
+        connection.execute("INSERT INTO subjects VALUES (1, 'layer', ?, '{}')", (LAYER,))
+        connection.execute("PRAGMA user_version=3")
+    connection.close()
+    store = Store(path)
+    store.add_round(CONFIGURATION, "layer", LAYER, _round(2.0))
+    store.add_round(CONFIGURATION, "network", "another", _round())
+    assert store.measurements(CONFIGURATION, "layer")[LAYER].latency_ms == 2.0
+    store.close()
+    _check_integrity(path)
 
 
 def test_a_failure_is_kept_until_a_round_succeeds(store: Store) -> None:
@@ -275,7 +284,8 @@ def test_the_journal_of_schema_2_is_taken_over(tmp_path: Path) -> None:
 def test_each_combination_of_circumstances_is_told_once_in_order(store: Store) -> None:
     for clock, sentinel in (("9", "5.1"), ("8", "5.1"), ("9", "5.1"), ("8", None)):
         texts = {"max_khz": clock, "load": "1", **({"sentinel_ms": sentinel} if sentinel else {})}
-        measured = Round.of_runs(np.ones(2, np.float32), circumstances=texts)
+        known = read_circumstances(texts)
+        measured = Round.of_runs(np.ones(2, np.float32), circumstances=known)
         store.add_round(CONFIGURATION, "layer", LAYER, measured)
     assert store.distinct_circumstances(CONFIGURATION, ("max_khz", "sentinel_ms")) == [
         {"max_khz": "9", "sentinel_ms": "5.1"},

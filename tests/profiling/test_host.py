@@ -10,8 +10,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -71,14 +72,20 @@ worker.main()
 
 
 def _real(*signatures: str) -> list[Model]:
-    return [
-        Model(signature, lambda signature=signature: write_tflite(Graph.parse(signature)))  # type: ignore[misc]
-        for signature in signatures
-    ]
+    return [Model(signature, Graph.parse(signature)) for signature in signatures]
+
+
+def _written_by(key: str, write: Callable[[], bytes]) -> Model:
+    """A model that ``_write`` writes with a function, instead of a graph."""
+    return Model(key, cast(Graph, write))
+
+
+def _write(graph: Graph) -> bytes:
+    return write_tflite(graph) if isinstance(graph, Graph) else cast(bytes, graph())
 
 
 def _orders(*orders: str) -> list[Model]:
-    return [Model(order, order.encode) for order in orders]
+    return [_written_by(order, order.encode) for order in orders]
 
 
 @pytest.fixture
@@ -87,7 +94,7 @@ def trapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HostDevice:
     script.write_text(_TRAPPED_WORKER.format(python=sys.executable))
     script.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(script))
-    return HostDevice(interleaved=1)
+    return HostDevice(interleaved=1, write_model=_write)
 
 
 def _worker(outcome: Round | Failure) -> int:
@@ -163,8 +170,10 @@ def test_a_round_lasts_as_long_as_the_plan_says() -> None:
 
 
 def test_what_is_no_model_fails_with_the_runtimes_reason_and_the_others_go_on() -> None:
-    models = [_real(SIGNATURES[0])[0], Model("no model", lambda: b"garbage" * 100)]
-    outcomes = dict(HostDevice().measure([*models, _real(SIGNATURES[1])[0]], TINY))
+    models = [_real(SIGNATURES[0])[0], _written_by("no model", lambda: b"garbage" * 100)]
+    outcomes = dict(
+        HostDevice(write_model=_write).measure([*models, _real(SIGNATURES[1])[0]], TINY)
+    )
     failure = outcomes["no model"]
     assert isinstance(failure, Failure) and "not a valid Flatbuffer" in failure.reason
     assert _worker(outcomes[SIGNATURES[0]]) == _worker(outcomes[SIGNATURES[1]])
@@ -202,7 +211,7 @@ def test_the_configuration_says_what_latencies_depend_on() -> None:
 
 
 def test_the_runtime_gets_the_threads_asked(trapped: HostDevice) -> None:
-    ((_, outcome),) = HostDevice(threads=3).measure(_orders("run"), TINY)
+    ((_, outcome),) = HostDevice(threads=3, write_model=_write).measure(_orders("run"), TINY)
     assert isinstance(outcome, Round) and outcome.init_ms == 3.0  # the trap's way of telling
 
 
@@ -243,7 +252,7 @@ def test_a_group_that_loses_its_worker_costs_only_the_model_that_did_it(
     trapped: HostDevice, tmp_path: Path
 ) -> None:
     orders = ["run 1", "die", "run 2", f"die-once {tmp_path / 'died'}", "run 3"]
-    outcomes = dict(HostDevice(interleaved=4).measure(_orders(*orders), TINY))
+    outcomes = dict(HostDevice(interleaved=4, write_model=_write).measure(_orders(*orders), TINY))
     assert list(outcomes) == orders
     assert [key for key, each in outcomes.items() if isinstance(each, Failure)] == ["die"]
 
@@ -297,7 +306,9 @@ def test_workers_are_replaced_after_the_models_they_are_to_time(trapped: HostDev
     orders = _orders(*(f"run {number}" for number in range(5)))
     outcomes = [
         outcome
-        for _, outcome in HostDevice(models_per_worker=2, interleaved=1).measure(orders, TINY)
+        for _, outcome in HostDevice(
+            models_per_worker=2, interleaved=1, write_model=_write
+        ).measure(orders, TINY)
     ]
     workers = [_worker(outcome) for outcome in outcomes]
     assert workers[0] == workers[1] != workers[2] == workers[3] != workers[4]
@@ -312,7 +323,7 @@ def test_a_model_is_made_when_it_is_near_its_turn(trapped: HostDevice) -> None:
             made.append(number)
             return b"run"
 
-        return Model(str(number), make)
+        return _written_by(str(number), make)
 
     outcomes = trapped.measure(map(model, range(50)), TINY)
     for number in range(3):
@@ -335,7 +346,7 @@ def test_no_worker_stays_when_making_a_model_raises(trapped: HostDevice) -> None
 
     before = _children()
     with pytest.raises(KeyError, match="made up"):
-        list(trapped.measure([*_orders("run"), Model("bad", fail)], TINY))
+        list(trapped.measure([*_orders("run"), _written_by("bad", fail)], TINY))
     assert _children() <= before
 
 
@@ -346,10 +357,9 @@ from mnaslat.graph import Graph
 from mnaslat.profiling.device import Model
 from mnaslat.profiling.host.device import HostDevice
 from mnaslat.profiling.timing_plan import TimingPlan
-from mnaslat.tflite import write_tflite
 
-content = write_tflite(Graph.parse("fp32 8x8x8 conv1x1>8:relu"))
-models = (Model(str(number), lambda: content) for number in itertools.count())
+graph = Graph.parse("fp32 8x8x8 conv1x1>8:relu")
+models = (Model(str(number), graph) for number in itertools.count())
 for _, outcome in HostDevice().measure(models, TimingPlan(round_ms=20.0)):
     print(outcome.circumstances["worker"], flush=True)
 """
@@ -377,7 +387,7 @@ def test_a_worker_that_does_not_start_is_an_error_that_says_why(
     with pytest.raises(
         DeviceError, match=r"does not start: .* exit status 3: No module named something\. Check"
     ):
-        next(HostDevice().measure(_orders("run"), TINY))
+        next(HostDevice(write_model=_write).measure(_orders("run"), TINY))
 
 
 def test_no_models_start_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:

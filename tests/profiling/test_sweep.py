@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -11,12 +11,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mnaslat.architecture import Architecture
+from mnaslat.data.circumstances import Circumstances
 from mnaslat.data.measurement import Configuration, Round, Subject
 from mnaslat.data.measurement_store import Store
 from mnaslat.errors import DeviceError
 from mnaslat.graph import Graph, Precision
-from mnaslat.lowering import lower
 from mnaslat.profiling.device import Device, Failure, Model, Notice
 from mnaslat.profiling.sweep import Job, Progress, SweepResult, sweep
 from mnaslat.profiling.timing_plan import TimingPlan
@@ -48,7 +47,7 @@ class FakeDevice:
     def plan(self, kind: Subject) -> TimingPlan:
         return PLAN
 
-    def remember(self, circumstances: Sequence[Mapping[str, str]]) -> None:
+    def remember(self, circumstances: Sequence[Circumstances]) -> None:
         self.remembered = len(circumstances)
 
     def measure(
@@ -57,9 +56,9 @@ class FakeDevice:
         self.is_closed = False
         try:
             for model in models:
-                self.asked.append(model.key)
+                self.asked.append(model.signature)
                 self._pass_time()
-                yield model.key, self._outcome(model.key)
+                yield model.signature, self._outcome(model.signature)
         finally:
             self.is_closed = True
 
@@ -76,7 +75,7 @@ class FakeDevice:
 
 
 class Stopped(Exception):
-    """Stands for whatever ends a sweep."""
+    """Stands for anything that ends a sweep."""
 
 
 @pytest.fixture
@@ -87,7 +86,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def _job(*signatures: str) -> Job:
-    return Job(kind="layer", signatures=signatures or SIGNATURES)
+    return Job(kind="layer", graphs=tuple(map(Graph.parse, signatures or SIGNATURES)))
 
 
 def _n_rounds(store: Store, device: Device) -> dict[str, int]:
@@ -107,7 +106,7 @@ def test_disagreeing_models_get_more_rounds_and_those_that_never_agree_are_count
     assert _n_rounds(store, device) == EXPECTED_ROUNDS
     assert result.failures == {BROKEN: "made up to fail"}
     assert (result.n_total, result.n_measured, result.n_left) == (8, 7, 0)
-    assert (result.n_rounds, result.n_unsettled) == (6 * 2 + 3 - 2 + 4, 1)
+    assert (result.n_rounds, result.n_not_converged) == (6 * 2 + 3 - 2 + 4, 1)
     assert result.timed_s == pytest.approx(
         sum(float(each.runs_ms.sum()) for each in _all_rounds(store, device)) / 1e3, rel=1e-6
     )
@@ -147,7 +146,7 @@ def test_a_finished_sweep_measures_nothing_more(store: Store) -> None:
     n_asked = len(device.asked)
     again = sweep(device, store, _job(), PLAN)
     assert len(device.asked) == n_asked
-    assert (again.n_rounds, again.n_measured, again.n_unsettled) == (0, 7, 1)
+    assert (again.n_rounds, again.n_measured, again.n_not_converged) == (0, 7, 1)
     assert again.failures == {BROKEN: "made up to fail"}
 
 
@@ -203,19 +202,12 @@ def test_a_model_that_fails_after_a_round_is_counted_once(store: Store) -> None:
     assert (result.n_measured, len(result.failures), result.n_left) == (2, 1, 0)
 
 
-def test_networks_are_stored_with_their_architectures(store: Store) -> None:
-    architecture = Architecture.from_blocks(["r1_k3_s11_e1_i8_o8"], resolution=16, n_classes=2)
-    signature = lower(architecture).signature
-    job = Job(kind="network", signatures=(signature,), architectures={signature: architecture})
-    sweep(FakeDevice(), store, job, PLAN)
-    assert store.architectures([signature]) == {signature: architecture}
-
-
 def test_a_device_hears_of_the_circumstances_of_earlier_rounds(store: Store) -> None:
     class Clocked(FakeDevice):
         def _outcome(self, key: str) -> Round | Failure:
-            told = {"max_khz": "2800000", "sentinel_ms": f"{self.asked.count(key)}", "load": "1"}
-            return Round.of_runs(np.ones(2, np.float32), circumstances=told)
+            now = f"{self.asked.count(key)}"
+            known = Circumstances(max_khz="2800000", sentinel_ms=now, load="1")
+            return Round.of_runs(np.ones(2, np.float32), circumstances=known)
 
     device = Clocked()
     sweep(device, store, _job(STEADY), PLAN)
@@ -224,29 +216,29 @@ def test_a_device_hears_of_the_circumstances_of_earlier_rounds(store: Store) -> 
     assert device.remembered == 2
 
 
-def test_rounds_that_differ_by_the_clocks_resolution_are_settled(store: Store) -> None:
+def test_rounds_that_differ_by_the_clocks_resolution_are_converged(store: Store) -> None:
     class Coarse(FakeDevice):
         def _outcome(self, key: str) -> Round | Failure:
             ms = {1: 0.0105, 2: 0.0115}[self.asked.count(key)]  # 1 µs is 10 % of it
             return Round.of_runs(np.array([ms], np.float32))
 
     result = sweep(Coarse(), store, _job(STEADY), replace(PLAN, resolution_ms=1e-3))
-    assert (result.n_rounds, result.n_unsettled) == (2, 0)
+    assert (result.n_rounds, result.n_not_converged) == (2, 0)
 
 
-def test_a_model_is_the_tflite_file_of_its_signature(store: Store) -> None:
-    made: list[bytes] = []
+def test_a_model_is_the_graph_of_its_signature(store: Store) -> None:
+    given: list[Model] = []
 
     class Reading(FakeDevice):
         def measure(
             self, models: Iterable[Model], plan: TimingPlan
         ) -> Iterator[tuple[str, Round | Failure] | Notice]:
             listed = list(models)
-            made.extend(model.make() for model in listed)
+            given.extend(listed)
             return super().measure(listed, plan)
 
     sweep(Reading(), store, _job(STEADY), PLAN)
-    assert all(content[4:8] == b"TFL3" for content in made) and len(made) == 2
+    assert given == 2 * [Model(STEADY, Graph.parse(STEADY))]
 
 
 # --- budgets: a clock that only the fake device moves
@@ -336,7 +328,7 @@ def test_a_job_refuses_a_signature_twice_and_two_precisions() -> None:
 
 
 def test_an_empty_job_is_done_at_once(store: Store) -> None:
-    result = sweep(FakeDevice(), store, Job(kind="layer", signatures=()), PLAN)
+    result = sweep(FakeDevice(), store, Job(kind="layer", graphs=()), PLAN)
     assert (result.n_total, result.n_left) == (0, 0)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mnaslat.data.circumstances import read_circumstances
 from mnaslat.data.latency_table import LatencyTable, Row
 from mnaslat.data.measurement import Configuration, Round
 from mnaslat.data.measurement_store import Store
@@ -42,7 +43,8 @@ def store(tmp_path: Path) -> Iterator[Store]:
 def add_rounds(store: Store, configuration: Configuration, *rounds: dict[str, str]) -> None:
     for index, circumstances in enumerate(rounds):
         given = {"started": f"{BEGAN_S + index}.000"} | circumstances
-        measured = Round.of_runs(np.ones(2, np.float32), circumstances=given)
+        known = read_circumstances(given)
+        measured = Round.of_runs(np.ones(2, np.float32), circumstances=known)
         store.add_round(configuration, "layer", LAYER, measured)
 
 
@@ -280,11 +282,11 @@ def test_what_a_phone_went_through_is_on_the_page(
         assert json.dumps(text)[1:-1] in page
 
 
-# --- settled
+# --- converged
 
 
-def settled(runtime: str, *rounds_us: tuple[int, int]) -> tuple[list[bool], bool]:
-    """Of layers with two rounds each: whether they settled, and whether there is a warning."""
+def converged(runtime: str, *rounds_us: tuple[int, int]) -> tuple[list[bool], bool]:
+    """Of layers with two rounds each: whether they converged, and whether there is a warning."""
     rows = {
         f"fp32 8x8x{index + 1} conv1x1>8": Row(first / 1e3, (second / 1e3) / (first / 1e3) - 1, 2)
         for index, (first, second) in enumerate(rounds_us)
@@ -296,10 +298,10 @@ def settled(runtime: str, *rounds_us: tuple[int, int]) -> tuple[list[bool], bool
 
 def test_a_microsecond_is_no_difference_to_a_tool_that_counts_them() -> None:
     one_more = [(first, first + 1) for first in range(1, 100)]
-    assert settled("benchmark_model 0123456789ab", *one_more) == ([True] * 99, False)
+    assert converged("benchmark_model 0123456789ab", *one_more) == ([True] * 99, False)
 
 
 def test_other_differences_are_judged_by_their_share_of_the_latency() -> None:
     rounds_us = (12, 14), (10_000, 10_100)
-    assert settled("benchmark_model 0123456789ab", *rounds_us) == ([False, True], True)
-    assert settled("ai-edge-litert 2.3.0", (12, 13), (10_000, 10_100)) == ([False, True], True)
+    assert converged("benchmark_model 0123456789ab", *rounds_us) == ([False, True], True)
+    assert converged("ai-edge-litert 2.3.0", (12, 13), (10_000, 10_100)) == ([False, True], True)

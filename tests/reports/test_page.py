@@ -480,10 +480,10 @@ def test_chart_shows_the_thirty_slowest_slowest_first() -> None:
     assert bars["x"] == [40.0 - index for index in range(30)]
 
 
-def test_layers_that_never_settled_are_counted() -> None:
+def test_layers_that_did_not_converge_are_counted() -> None:
     rows = (a_row(0, converged=False), a_row(1))
     document = read(ReportPage(title="", table=TableSection(rows=rows)))
-    assert "2 layers; 1 never settled" in document.text
+    assert "2 layers; 1 did not converge" in document.text
     assert [row["texts"][4] for row in document.data["table"]["rows"]] == ["no", "yes"]
 
 

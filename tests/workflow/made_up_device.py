@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mnaslat.architecture import Architecture
+from mnaslat.data.circumstances import Circumstances
 from mnaslat.data.measurement import Configuration, Round, Subject
 from mnaslat.data.workspace import Workspace
 from mnaslat.graph import Graph, Precision
@@ -49,7 +50,7 @@ class MadeUpDevice:
         """Return two rounds, whose disagreement is no reason for more."""
         return TimingPlan(n_rounds=2, max_rounds=4, agreement=0.5)
 
-    def remember(self, circumstances: Sequence[Mapping[str, str]]) -> None:
+    def remember(self, circumstances: Sequence[Circumstances]) -> None:
         """Ignore them: nothing is usual here."""
 
     def measure(
@@ -57,12 +58,15 @@ class MadeUpDevice:
     ) -> Iterator[tuple[str, Round | Failure]]:
         """Make up one round of each model."""
         for model in models:
-            if self.fails and self.fails in model.key:
-                yield model.key, Failure("it was made up to fail")
+            if self.fails and self.fails in model.signature:
+                yield model.signature, Failure("it was made up to fail")
                 continue
             self.n_rounds_measured += 1
-            latency_ms = made_up_latency_ms(model.key)
-            yield model.key, Round.of_runs(np.array([latency_ms, 1.1 * latency_ms], np.float32))
+            latency_ms = made_up_latency_ms(model.signature)
+            yield (
+                model.signature,
+                Round.of_runs(np.array([latency_ms, 1.1 * latency_ms], np.float32)),
+            )
 
 
 def made_up_latency_ms(signature: str) -> float:

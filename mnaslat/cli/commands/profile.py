@@ -82,9 +82,9 @@ def profile(
         f"{result.n_rounds} rounds in {format_duration(result.wall_s)}, "
         f"{result.timed_s / max(result.wall_s, 1e-9):.0%} of it timed inference."
     )
-    if result.n_unsettled:
+    if result.n_not_converged:
         print(
-            f"{result.n_unsettled} layers vary by more than 2 % between rounds; "
+            f"{result.n_not_converged} layers vary by more than 2 % between rounds; "
             "their fastest round is taken."
         )
     for signature, reason in list(result.failures.items())[:3]:

@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-# For mksh and toybox. Unreadable values print nothing, or "-" for one of several numbers.
+from mnaslat.data.circumstances import Circumstances, read_circumstances
+
+# For mksh and toybox. What cannot be read prints nothing, or "-" for one of several numbers.
 # `2>/dev/null` stands before `<`: it must hide that the file cannot be opened.
 CONDITIONS = r"""
 conditions() {
@@ -68,7 +70,7 @@ class Conditions:
     """The conditions of a phone at one moment; None or nothing means unknown.
 
     Attributes:
-        thermal_status: Android's own judgement, from 0 (none) to 6 (about to shut down).
+        thermal_status: Android's own evaluation, from 0 (none) to 6 (about to shut down).
         zones_c: Temperature of each thermal zone that gives a plausible one.
         max_khz: What the measured cores may be clocked at now.
         cur_khz: What they were clocked at.
@@ -100,10 +102,10 @@ class Conditions:
         others = [zone for zone in zones if not _BATTERY_ZONE.search(zone.name)]
         return max(of_cpu or others, key=lambda zone: zone.celsius, default=None)
 
-    def circumstances(self) -> dict[str, str]:
-        """Return the known values as short texts to keep beside a measurement."""
+    def circumstances(self) -> Circumstances:
+        """Return what is known as short texts, to store with a measurement."""
         charging = {True: "yes", False: "no", None: None}
-        known = {
+        known: dict[str, object] = {
             "thermal_status": self.thermal_status,
             "hottest_c": None if self.hottest is None else f"{self.hottest.celsius:.1f}",
             "hottest_zone": None if self.hottest is None else self.hottest.name,
@@ -117,7 +119,8 @@ class Conditions:
             "load": None if self.load is None else f"{self.load:.2f}",
             "free_mb": self.free_mb,
         }
-        return {name: str(value) for name, value in known.items() if value is not None}
+        texts = {name: str(value) for name, value in known.items() if value is not None}
+        return read_circumstances(texts)
 
 
 def parse_conditions(lines: Sequence[str]) -> Conditions:
@@ -239,8 +242,8 @@ def _celsius(raw: float | None) -> Iterator[float]:
 
 def _khz(clocks: Sequence[Sequence[str]], column: int) -> dict[int, int]:
     """One column of the clocks, by core; 0 is what a core that is off gives."""
-    told = {int(words[0]): _whole(words[column]) for words in clocks}
-    return {core: khz for core, khz in told.items() if khz}
+    found = {int(words[0]): _whole(words[column]) for words in clocks}
+    return {core: khz for core, khz in found.items() if khz}
 
 
 def _awake(lines: Sequence[str]) -> bool | None:

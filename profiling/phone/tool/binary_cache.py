@@ -1,4 +1,4 @@
-"""The ``benchmark_model`` programs kept on this computer, by content, and what is known of them.
+"""Keeps the programs of a benchmark tool on this computer, by content, with their origins.
 
 A folder with one file a program, named by its SHA-256, and ``index.json``::
 
@@ -11,7 +11,6 @@ last chosen for an ABI. Version 1 is the first.
 """
 
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -21,6 +20,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from mnaslat.data.user_cache import user_cache_folder
 from mnaslat.errors import DeviceError, WorkspaceError
@@ -32,16 +33,16 @@ _PUBLISHED_KEY = re.compile(r"[a-z0-9_]+/[0-9A-Za-z][0-9A-Za-z.+_-]*")
 _ABI = re.compile(r"[a-z0-9_-]+")
 
 
-def default_cache_folder() -> Path:
-    """Return the folder where programs are kept by default.
+def default_cache_folder(tool: str) -> Path:
+    """Return the folder of this user in which the programs of a tool are kept.
 
     Raises:
         DeviceError: If this user has no home.
     """
     try:
-        return user_cache_folder() / "benchmark_model"
+        return user_cache_folder() / tool
     except WorkspaceError as error:
-        raise DeviceError(f"benchmark_model cannot be kept: {error}") from None
+        raise DeviceError(f"{tool} cannot be kept: {error}") from None
 
 
 @dataclass(frozen=True)
@@ -172,8 +173,7 @@ class BinaryCache:
 
     def _update(self, change: Callable[[Index], Index]) -> Index:
         self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # held for milliseconds, and by the living only
+        with FileLock(self.folder / "lock"):  # for milliseconds; the system frees it
             before = self.index()
             after = change(before)
             if after != before:

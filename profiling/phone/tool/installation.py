@@ -1,6 +1,5 @@
-"""The benchmark tool on a phone: brought there once, checked, started the same way each time."""
+"""Installs the benchmark tool on a phone: copies it there once, and checks it each time."""
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,8 +7,6 @@ from mnaslat.errors import DeviceError
 from mnaslat.profiling.phone.adb.connection import Connection
 from mnaslat.profiling.phone.adb.description import taskset_mask
 from mnaslat.profiling.phone.tool.binary import Binary
-from mnaslat.profiling.phone.tool.delegates import DELEGATES
-from mnaslat.profiling.timing_plan import TimingPlan
 
 FOLDER = "/data/local/tmp/mnaslat"  # where an unrooted shell may write and execute
 
@@ -25,9 +22,9 @@ class Installed:
 
 
 def install(connection: Connection, binary: Binary) -> Installed:
-    """Bring the tool to the phone unless it is there already.
+    """Copy the tool to the phone unless it is there already.
 
-    It lies under its content's hash, and is checked each time.
+    The file is named by its content's hash, and is checked each time.
 
     Raises:
         DeviceLost: If the phone goes away.
@@ -59,7 +56,7 @@ def install(connection: Connection, binary: Binary) -> Installed:
 
 
 def identify(path: str) -> str:
-    """Shell text that prints a value which changes when a file is changed or replaced."""
+    """Write shell text that prints a value which changes when a file is changed or replaced."""
     return f"stat -c %i:%s:%Z {path} 2>/dev/null"
 
 
@@ -73,28 +70,13 @@ def _content(binary: Binary) -> bytes:
         ) from None
 
 
-def tool_command(
-    path: str, plan: TimingPlan, *, threads: int, cores: Sequence[int], delegate: str
-) -> str:
-    """Shell text that runs the tool for one round; ``--graph=FILE`` is added by the batch.
-
-    The tool goes on until it has had both its runs and its time.
-    """
-    pin = f"taskset {taskset_mask(cores)} " if cores else ""
-    options = (
-        f"--num_threads={threads}",
-        f"--warmup_runs={plan.min_warmup_runs}",
-        f"--warmup_min_secs={plan.warmup_ms / 1e3:.6f}",
-        f"--num_runs={plan.min_runs}",
-        f"--min_secs={plan.round_ms / 1e3:.6f}",
-        f"--max_secs={plan.timeout_s:.6f}",
-        DELEGATES[delegate].option,
-    )
-    return f"{pin}{shlex.quote(path)} {' '.join(options)}"
+def pinned(command: str, cores: Sequence[int]) -> str:
+    """Write the shell command that runs another one on some cores; on any if there are none."""
+    return f"taskset {taskset_mask(cores)} {command}" if cores else command
 
 
 def clean(connection: Connection) -> bool:
-    """Remove everything of ours from a phone; tells whether there was anything.
+    """Remove all files of mnaslat from a phone; returns whether there were any.
 
     Raises:
         DeviceLost: If the phone goes away.

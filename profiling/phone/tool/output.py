@@ -1,4 +1,4 @@
-"""Parses the output of ``benchmark_model``; refuses what may be a wrong number."""
+"""Reads what ``benchmark_model`` prints, and never reads a wrong number."""
 
 import math
 import re
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mnaslat.data.measurement import Statistics
-from mnaslat.errors import MnaslatError
+from mnaslat.profiling.phone.tool.base import BenchmarkOutput, OutputError
 
 _QUOTED = 200
 
@@ -34,11 +34,6 @@ _SUMMARY = re.compile(
     re.ASCII,
 )
 _SESSION = re.compile(rf"Initialized session in {_REAL}ms\.\s*", re.ASCII)
-_MEMORY = re.compile(
-    r"(?:Memory footprint delta from the start of the tool|Peak memory footprint) \(MB\): "
-    rf"init=-?{_REAL} overall={_REAL}\s*",
-    re.ASCII,
-)
 _DELEGATED = re.compile(
     r"Replacing (\d+) out of (\d+) node\(s\) with delegate \((\w+)\) node, "
     r"yielding (\d+) partitions",
@@ -60,37 +55,15 @@ _REASONS = (
 _WARNING = re.compile(r"WARN|Warning|\bW tflite|W/tflite")
 
 
-class OutputError(MnaslatError):
-    """The output of ``benchmark_model`` gives no latency that can be trusted."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class BenchmarkOutput:
-    """One run of ``benchmark_model``.
-
-    Attributes:
-        statistics: Of the timed runs. The tool cuts times to whole microseconds: the fastest run
-            is taken to be in the middle of its microsecond, unless the mean is below that.
-        warmup_ms: Mean of the warm-up runs; 0 if there was none.
-        init_ms: Loading the model and preparing its kernels.
-        memory_mb: What loading and running the model takes; None if the tool did not say.
-        delegated: Nodes that a delegate took, as ``12/12 in 1 (TfLiteXNNPackDelegate)``.
-    """
-
-    statistics: Statistics
-    warmup_ms: float
-    init_ms: float
-    memory_mb: float | None = None
-    delegated: str = ""
-
-
 def parse_output(text: str) -> BenchmarkOutput:
     """Read what ``benchmark_model`` printed, whether to a terminal or through logcat.
 
     Other lines may stand between the tool's. The two lines of statistics (warm-up, then timed runs;
     both are printed even if one has no run) and the summary must be whole, and agree: the means and
     the first warm-up run are printed twice, and so is the time to initialise. Of the other numbers
-    a wrong digit can only be noticed where no runs have such statistics.
+    a wrong digit can only be noticed where no runs have such statistics. The tool cuts times to
+    whole microseconds: the fastest run is taken to be in the middle of its microsecond, unless the
+    mean is below that.
 
     Raises:
         OutputError: If something is missing, damaged or contradictory, or if there are two runs.
@@ -127,7 +100,6 @@ def parse_output(text: str) -> BenchmarkOutput:
         ),
         warmup_ms=warmup.mean_us / 1e3 if warmup else 0.0,
         init_ms=init_us / 1e3,
-        memory_mb=_memory_mb(contents),
         delegated=_delegated(contents),
     )
 
@@ -238,13 +210,6 @@ def _refuse_a_second_run(contents: Sequence[str]) -> None:
             raise _error("it holds more than one run", found[1])
     if sum(each.startswith(_TWICE) for each in contents) > 2:
         raise _error("it holds more than one run", _TWICE)
-
-
-def _memory_mb(contents: Sequence[str]) -> float | None:
-    for content in contents:
-        if memory := _MEMORY.fullmatch(content):
-            return float(memory[2])
-    return None
 
 
 def _delegated(contents: Sequence[str]) -> str:

@@ -377,7 +377,7 @@ def test_a_gpu_is_learned_by_its_own_terms() -> None:
 @pytest.mark.parametrize("delegate", ["nnapi", "npu", "hexagon", "coreml", "QNN"])
 def test_what_is_neither_a_cpu_nor_a_gpu_is_not_learned_as_one(delegate: str) -> None:
     configuration = Configuration(device="npu", fingerprint="npu", delegate=delegate)
-    sentence = rf"'{delegate}' is not known .* Known: none, cpu, xnnpack, gpu, .*mnaslat profile"
+    sentence = rf"'{delegate}' is not known .* Known: xnnpack, gpu, none, cpu, .*mnaslat profile"
     with pytest.raises(ValueError, match=sentence):
         CostModel(configuration=configuration).fit(LEARNT[:20], LATENCY_MS[:20])
     with pytest.raises(ValueError, match=sentence):

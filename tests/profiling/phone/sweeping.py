@@ -67,7 +67,7 @@ class Sweeping:
     ) -> None:
         self.phone, self.server, self.rng, self.folder = phone, server, rng, folder
         self.n_layers, self.sleep_ms = n_layers, sleep_ms
-        self.job = Job(kind="layer", signatures=signatures(n_layers))
+        self.job = Job(kind="layer", graphs=tuple(map(Graph.parse, signatures(n_layers))))
         self.connection = Connection(phone.serial)
         self.description = describe(self.connection)
         sha256 = hashlib.sha256(tool.read_bytes()).hexdigest()
@@ -80,9 +80,9 @@ class Sweeping:
     def open(self, *, absence_limit_s: float = 30.0, **policy: Any) -> PhoneDevice:
         """The phone as a command opens it; ``policy`` as for ``GuardPolicy``."""
         session = PhoneSession(
-            self.connection,
-            self.description,
-            self.binary,
+            connection=self.connection,
+            description=self.description,
+            binary=self.binary,
             cores=self.description.clusters[-1].cores,
             policy=GuardPolicy(**{"poll_s": 0.1, "cooldown_limit_s": 20.0, **policy}),
             absence_limit_s=absence_limit_s,

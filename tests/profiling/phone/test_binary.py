@@ -669,7 +669,7 @@ def test_the_cache_is_in_the_home_folder(
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", base)
-    assert default_cache_folder() == tmp_path / ".cache/mnaslat/benchmark_model"
+    assert default_cache_folder("benchmark_model") == tmp_path / ".cache/mnaslat/benchmark_model"
 
 
 def test_the_cache_is_where_the_user_has_his_caches(

@@ -22,7 +22,7 @@ import adbutils
 import pytest
 
 from mnaslat.errors import ConfigurationMismatch, DeviceError
-from mnaslat.profiling.phone import batch as sitting
+from mnaslat.profiling.phone import batch
 from mnaslat.profiling.phone import readiness as fitness
 from mnaslat.profiling.phone import reconnection as presence
 from mnaslat.profiling.phone.adb import connection
@@ -38,7 +38,7 @@ _ROOT = Path(__file__).resolve().parents[3]
 @pytest.fixture(autouse=True)
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Notice within a second what takes half a minute on a real phone."""
-    monkeypatch.setattr(sitting, "_PATIENCE_S", 0.5)
+    monkeypatch.setattr(batch, "_PATIENCE_S", 0.5)
     monkeypatch.setattr(presence, "_POLL_S", 0.1)
     monkeypatch.setattr(presence, "_ANSWER_S", 2.0)
     monkeypatch.setattr(connection, "_DIAL_S", 1.0)
@@ -389,7 +389,7 @@ def sweeper_killed(sweeping: Sweeping) -> None:
 
 
 def sweeper_killed_while_the_tool_hangs(sweeping: Sweeping) -> None:
-    """What it leaves behind on the phone would run beside the next sitting."""
+    """What it leaves behind on the phone would run beside the next batch."""
     moment = sweeping.moment()
     sweeping.phone.set_benchmark(fault="hang", fault_after=moment, fault_until=moment + 1)
     _kill_and_start_again(sweeping, moment + 1)
@@ -540,7 +540,7 @@ def test_an_undisturbed_sweep(
     try:
         sweeping.check(sweeping.sweep())
         assert sweeping.notices == []
-        assert sweeping.phone.n_started == 2 * (40 + 1)  # and the sentinel's, one a sitting
+        assert sweeping.phone.n_started == 2 * (40 + 1)  # and the sentinel's, one a batch
     finally:
         sweeping.store.close()
 
@@ -644,7 +644,7 @@ def _throttle(sweeping: Sweeping, *, thermal_status: int, seconds: float) -> Non
 
 
 def _kill_shells(sweeping: Sweeping) -> int:
-    """End the shells of sittings; tells how many there were."""
+    """End the shells of batches; returns how many there were."""
     n_killed = 0
     for process in sweeping.phone.userland.processes():
         try:

@@ -1,4 +1,4 @@
-"""What one run of the benchmark tool came to; what a whole measurement makes of it is elsewhere."""
+"""One run of the benchmark tool is classified; a whole measurement is tested elsewhere."""
 
 from pathlib import Path
 
@@ -6,18 +6,34 @@ import pytest
 
 from mnaslat.errors import DeviceError
 from mnaslat.profiling.device import Failure
+from mnaslat.profiling.phone.adb.connection import Connection
 from mnaslat.profiling.phone.batch import Clock, Ran
-from mnaslat.profiling.phone.run_outcome import Judge, ToolBroken
+from mnaslat.profiling.phone.run_outcome import ToolBroken, classify_run, read_sentinel
+from mnaslat.profiling.phone.session import PhoneSession
+from mnaslat.profiling.phone.tool.base import BenchmarkOutput
 from mnaslat.profiling.phone.tool.binary import Binary
-from mnaslat.profiling.phone.tool.output import BenchmarkOutput
 from tests.profiling.phone.test_elf import elf
+from tests.profiling.phone.test_measuring import DESCRIPTION
 from tests.profiling.phone.test_output import NEW  # delegates to XNNPACK
 
 NOT_FOUND = "/system/bin/sh: /data/local/tmp/mnaslat/bin/0: No such file or directory\n"
 
 
-def judge(tool: Path = Path("/nowhere"), delegate: str = "xnnpack") -> Judge:
-    return Judge(phone="Pixel", binary=Binary(tool, "0" * 64), delegate=delegate, timeout_s=10.0)
+def session(tool: Path = Path("/nowhere"), delegate: str = "xnnpack") -> PhoneSession:
+    return PhoneSession(
+        connection=Connection("serial"),
+        description=DESCRIPTION,
+        binary=Binary(tool, "0" * 64),
+        delegate=delegate,
+    )
+
+
+def classified(ran: Ran, session: PhoneSession) -> BenchmarkOutput | Failure:
+    return classify_run(session, ran, timeout_s=10.0)
+
+
+def sentinel(ran: Ran, session: PhoneSession) -> BenchmarkOutput:
+    return read_sentinel(session, ran, timeout_s=10.0)
 
 
 def ran(status: int, output: str = "", seconds: float = 1.0) -> Ran:
@@ -43,13 +59,13 @@ def test_a_tool_for_linux_that_does_not_start_is_named_as_such(
     tool = tmp_path / "tool"
     tool.write_bytes(elf(interpreter=interpreter))
     with pytest.raises(ToolBroken, match="does not start: .*No such file") as caught:
-        judge(tool).model(ran(127, NOT_FOUND))
+        classified(ran(127, NOT_FOUND), session(tool))
     assert ("built for Linux, not Android" in str(caught.value)) == is_for_linux
 
 
 def test_a_tool_that_is_gone_here_does_not_hide_what_the_phone_said() -> None:
     with pytest.raises(ToolBroken, match="does not start: .*No such file"):
-        judge().model(ran(127, NOT_FOUND))
+        classified(ran(127, NOT_FOUND), session())
 
 
 @pytest.mark.parametrize(
@@ -62,16 +78,18 @@ def test_a_tool_that_is_gone_here_does_not_hide_what_the_phone_said() -> None:
     ],
 )
 def test_a_run_without_a_latency_says_why(run: Ran, reason: str, permanent: bool) -> None:
-    told = judge().model(run)
+    told = classified(run, session())
     assert isinstance(told, Failure)
     assert reason in told.reason and told.permanent == permanent
     with pytest.raises(ToolBroken, match="even with the simplest model"):
-        judge().sentinel(run)
+        sentinel(run, session())
 
 
 def test_the_cpu_does_not_stand_under_the_name_of_the_gpu() -> None:
-    assert isinstance(judge(delegate="xnnpack").model(ran(0, NEW)), BenchmarkOutput)
-    told = judge(delegate="gpu").model(ran(0, NEW))
+    assert isinstance(classified(ran(0, NEW), session(delegate="xnnpack")), BenchmarkOutput)
+    told = classified(ran(0, NEW), session(delegate="gpu"))
     assert isinstance(told, Failure) and "no part of it ran on the gpu delegate" in told.reason
-    with pytest.raises(DeviceError, match="Pixel: the benchmark tool runs nothing on the gpu"):
-        judge(delegate="gpu").sentinel(ran(0, NEW))
+    with pytest.raises(
+        DeviceError, match=f"{DESCRIPTION.name}: the benchmark tool runs nothing on the gpu"
+    ):
+        sentinel(ran(0, NEW), session(delegate="gpu"))

@@ -1,19 +1,20 @@
 """Measuring on a phone: whom a failure is blamed on, what is tried again, and when it ends.
 
-Sittings are played where their order matters; what is told of a tool comes from one in software.
+Batches are played where their order matters; what is told of a tool comes from one in software.
 """
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from mnaslat.data.guard_policy import GuardPolicy
 from mnaslat.data.measurement import Round
 from mnaslat.errors import ConfigurationMismatch, DeviceError, DeviceLost, WorkspaceBusy
+from mnaslat.graph import Graph
 from mnaslat.profiling.device import Failure, Model, Notice
 from mnaslat.profiling.phone import measurement_loop as measuring
 from mnaslat.profiling.phone.adb.conditions import Conditions
@@ -23,11 +24,12 @@ from mnaslat.profiling.phone.adb.queries import describe
 from mnaslat.profiling.phone.batch import Clock, NotUnpacked, Ran, Running
 from mnaslat.profiling.phone.device import LAYERS, NETWORKS, PhoneDevice
 from mnaslat.profiling.phone.session import PhoneSession
+from mnaslat.profiling.phone.tool.benchmark_model import BenchmarkModel
 from mnaslat.profiling.phone.tool.binary import Binary
 from mnaslat.profiling.phone.tool.installation import Installed
 from mnaslat.profiling.timing_plan import TimingPlan
 from tests.phone.phone import Phone
-from tests.profiling.phone.sweeping import PLAN, made_up_ms, model, signatures
+from tests.profiling.phone.sweeping import PLAN, made_up_ms, signatures
 
 BINARY = Binary(Path("/nowhere"), "0" * 64)
 DESCRIPTION = Description(
@@ -55,26 +57,26 @@ Inference (avg): 1235
 TAKEN = "INFO: Replacing 1 out of 1 node(s) with delegate (TfLiteGpuDelegateV2) node, "
 TAKEN += "yielding 1 partitions\n"
 REFUSED = "ERROR: No such op.\n"
-Sitting = Callable[[Sequence[bytes]], Iterator[Any]]  # what is told of models, or raised
+Batch = Callable[[Sequence[bytes]], Iterator[Any]]  # what is told of models, or raised
 Answer = Callable[[int, bytes], "tuple[int, str]"]  # of a model: exit status and output
 
 
 @dataclass
 class Played:
-    """Sittings as a test has them: ``answer`` for each model, unless ``next`` has whole ones."""
+    """Batches as a test has them: ``answer`` for each model, unless ``next`` has whole ones."""
 
     answer: Answer = lambda index, content: (0, GOOD)
-    next: Sequence[Sitting] = field(default_factory=list)
-    sittings: list[list[bytes]] = field(default_factory=list)  # of each: the models
+    next: Sequence[Batch] = field(default_factory=list)
+    batches: list[list[bytes]] = field(default_factory=list)  # of each: the models
     cores: list[int] = field(default_factory=list)
 
-    def sit(
+    def run_batch(
         self, connection: object, command: str, models: Sequence[bytes], **settings: Any
     ) -> Iterator[Any]:
-        self.sittings.append(list(models[1:]))
+        self.batches.append(list(models[1:]))
         self.cores.append(settings["core"])
-        sitting, self.next = (self.next or [self.usual])[0], self.next[1:]
-        for told in sitting(models):
+        batch, self.next = (self.next or [self.usual])[0], self.next[1:]
+        for told in batch(models):
             if isinstance(told, Exception):
                 raise told
             yield told
@@ -113,32 +115,42 @@ def played(monkeypatch: pytest.MonkeyPatch) -> Played:
         return iter(())
 
     monkeypatch.setattr(
-        measuring, "sit", lambda *args, **settings: _closing(played, args, settings)
+        measuring, "run_batch", lambda *args, **settings: _closing(played, args, settings)
     )
     monkeypatch.setattr(measuring, "recognise", lambda device: None)
     monkeypatch.setattr(measuring, "install", lambda connection, binary: Installed("/tool", ""))
     monkeypatch.setattr(measuring, "begin", begin)
     monkeypatch.setattr(measuring, "wait_until_back", lambda device, trouble: iter(()))
-    monkeypatch.setattr(measuring, "wait_until_fit", lambda device, problems, **settings: iter(()))
+    monkeypatch.setattr(
+        measuring, "wait_until_ready", lambda session, problems, **settings: iter(())
+    )
+    monkeypatch.setattr(BenchmarkModel, "write_model", lambda tool, graph: _content(graph))
     return played
 
 
+def _content(graph: object) -> bytes:
+    return graph if isinstance(graph, bytes) else b"sentinel"
+
+
 def _closing(played: Played, args: Any, settings: Any) -> Iterator[Any]:
-    yield from played.sit(*args, **settings)
+    yield from played.run_batch(*args, **settings)
 
 
 def _device(**settings: Any) -> PhoneDevice:
     policy = GuardPolicy(poll_s=0.01)
-    return PhoneDevice(
-        PhoneSession(Connection("serial"), DESCRIPTION, BINARY, policy=policy, **settings)
+    session = PhoneSession(
+        connection=Connection("serial"),
+        description=DESCRIPTION,
+        binary=BINARY,
+        policy=policy,
+        **settings,
     )
+    return PhoneDevice(session)
 
 
 def _models(n: int, size: int = 1) -> list[Model]:
-    def make(index: int) -> Callable[[], bytes]:
-        return lambda: f"{index}".encode().ljust(size)
-
-    return [Model(f"model {index}", make(index)) for index in range(n)]
+    contents = [f"{index}".encode().ljust(size) for index in range(n)]
+    return [Model(f"model {index}", cast(Graph, each)) for index, each in enumerate(contents)]
 
 
 def _measure(
@@ -166,37 +178,37 @@ def test_every_model_gets_one_outcome(played: Played) -> None:
     outcomes, notices = _measure(_models(130))
     assert list(outcomes) == [f"model {index}" for index in range(130)]
     assert all(isinstance(each, Round) for each in outcomes.values()) and notices == []
-    assert [len(each) for each in played.sittings] == [60, 60, 10]
+    assert [len(each) for each in played.batches] == [60, 60, 10]
 
 
 @pytest.mark.parametrize(("plan", "n"), [(LAYERS, 60), (NETWORKS, 33)])
-def test_a_sitting_lasts_no_longer_than_twenty_seconds_of_runs(
+def test_a_batch_lasts_no_longer_than_twenty_seconds_of_runs(
     played: Played, plan: TimingPlan, n: int
 ) -> None:
     _measure(_models(100), plan=plan)
-    assert len(played.sittings[0]) == n
+    assert len(played.batches[0]) == n
     assert n * plan.round_ms <= 20_000.0
 
 
-def test_a_sitting_brings_no_more_than_fits(played: Played) -> None:
+def test_a_batch_brings_no_more_than_fits(played: Played) -> None:
     outcomes, _ = _measure(_models(10, size=20 * 2**20))
-    assert [len(each) for each in played.sittings] == [4, 4, 2]
+    assert [len(each) for each in played.batches] == [4, 4, 2]
     assert len(outcomes) == 10
 
 
 def test_nothing_to_measure_needs_no_phone(played: Played) -> None:
     assert _measure([]) == ({}, [])
-    assert played.sittings == []
+    assert played.batches == []
 
 
-def test_models_that_do_not_fit_come_in_smaller_sittings(played: Played) -> None:
+def test_models_that_do_not_fit_come_in_smaller_batches(played: Played) -> None:
     def refuse(models: Sequence[bytes]) -> Iterator[Any]:
         yield NotUnpacked("tar: No space left on device")
 
     played.next = [refuse, refuse]
     outcomes, notices = _measure(_models(40))
     assert len(outcomes) == 40
-    assert [len(each) for each in played.sittings] == [40, 20, 10, 10, 10, 10]
+    assert [len(each) for each in played.batches] == [40, 20, 10, 10, 10, 10]
     assert "No space left on device; trying with 20 at a time" in notices[0]
     played.next = 10 * [refuse]
     with pytest.raises(DeviceError, match=r"No space left.* Free some storage .*the same command"):
@@ -213,7 +225,7 @@ def test_a_refusal_is_tried_twice_and_is_for_good(played: Played) -> None:
         "the tool ended with exit status 1: ERROR: No such op. (tried 2 times)"
     )
     assert isinstance(outcomes["model 1"], Failure) and outcomes["model 1"].permanent
-    assert played.sittings == [[b"0", b"1", b"2"], [b"1"]]
+    assert played.batches == [[b"0", b"1", b"2"], [b"1"]]
 
 
 @pytest.mark.parametrize(
@@ -233,7 +245,7 @@ def test_what_may_be_an_accident_is_tried_thrice_and_again_next_time(
     failure = outcomes["model 1"]
     assert isinstance(failure, Failure) and not failure.permanent
     assert failure.reason.startswith(reason) and failure.reason.endswith("(tried 3 times)")
-    assert len(played.sittings) == 3
+    assert len(played.batches) == 3
 
 
 def test_a_run_that_was_killed_for_its_time_is_told_so(played: Played) -> None:
@@ -263,7 +275,7 @@ def test_no_model_is_blamed_for_a_tool_that_fails_with_the_simplest_one(
     played.answer = lambda index, content: (status, REFUSED)
     with pytest.raises(DeviceError, match=r"no measurement 6 times in a row; at last: The bench.*"):
         _measure(_models(3))
-    assert len(played.sittings) == 6
+    assert len(played.batches) == 6
 
 
 def test_a_tool_that_breaks_in_the_middle_is_no_model_s_fault(played: Played) -> None:
@@ -304,14 +316,14 @@ def test_what_ran_before_bad_conditions_is_measured_again(played: Played) -> Non
     ]
     outcomes, _ = _measure(_models(4))
     assert len(outcomes) == 4
-    assert played.sittings == [[b"0", b"1", b"2", b"3"], [b"1", b"2", b"3"]]
+    assert played.batches == [[b"0", b"1", b"2", b"3"], [b"1", b"2", b"3"]]
 
 
 def test_what_ran_at_a_capped_clock_is_measured_again(played: Played) -> None:
     capped = ran(2, most_khz=1_000_000)
     played.next = [lambda models: iter([FINE, ran(0), ran(1, most_khz=2_800_000), capped, FINE])]
     outcomes, notices = _measure(_models(2))
-    assert len(outcomes) == 2 and played.sittings[1] == [b"1"]
+    assert len(outcomes) == 2 and played.batches[1] == [b"1"]
     assert notices == ["Model-012345: a round is repeated: core 2 is capped at 1.0 of 2.8 GHz"]
 
 
@@ -325,13 +337,13 @@ def test_a_phone_that_is_never_fit_is_given_up(played: Played) -> None:
     played.next = 9 * [lambda models: iter([FINE, ran(0), ran(1), HOT])]
     with pytest.raises(DeviceError, match="no round could be taken in good conditions"):
         _measure(_models(2))
-    assert len(played.sittings) == 6
+    assert len(played.batches) == 6
 
 
 # --- losses
 
 
-def _lost_at(index: int) -> Sitting:
+def _lost_at(index: int) -> Batch:
     def lose(models: Sequence[bytes]) -> Iterator[Any]:
         yield FINE
         for each in range(index):
@@ -345,7 +357,7 @@ def _lost_at(index: int) -> Sitting:
 def test_what_was_not_followed_by_conditions_is_measured_again(played: Played) -> None:
     played.next = [_lost_at(3)]
     outcomes, _ = _measure(_models(3))
-    assert len(outcomes) == 3 and len(played.sittings[1]) == 3
+    assert len(outcomes) == 3 and len(played.batches[1]) == 3
 
 
 def test_a_model_that_takes_the_phone_down_each_time_is_left_out(played: Played) -> None:
@@ -375,9 +387,9 @@ def device(phone: Phone, phone_benchmark_model: Path) -> PhoneDevice:
     description = describe(connection)
     sha256 = hashlib.sha256(phone_benchmark_model.read_bytes()).hexdigest()
     session = PhoneSession(
-        connection,
-        description,
-        Binary(phone_benchmark_model, sha256),
+        connection=connection,
+        description=description,
+        binary=Binary(phone_benchmark_model, sha256),
         cores=description.clusters[-1].cores,
         policy=GuardPolicy(poll_s=0.05),
     )
@@ -385,7 +397,7 @@ def device(phone: Phone, phone_benchmark_model: Path) -> PhoneDevice:
 
 
 def _layers(n: int) -> list[Model]:
-    return [Model(each, lambda each=each: model(each)) for each in signatures(n)]  # type: ignore[misc]
+    return [Model(each, Graph.parse(each)) for each in signatures(n)]
 
 
 @pytest.mark.parametrize("format", ["new", "old"])
@@ -420,7 +432,7 @@ def test_a_model_s_name_is_never_run(
 ) -> None:
     phone.set_benchmark(mode="sleep")
     key = key.format(tmp_path / "made")
-    outcomes, _ = _measure([Model(key, lambda: model(signatures(1)[0]))], device)
+    outcomes, _ = _measure([Model(key, Graph.parse(signatures(1)[0]))], device)
     assert list(outcomes) == [key]
     assert not (tmp_path / "made").exists()
 
@@ -455,7 +467,7 @@ def test_where_no_lock_can_be_kept_a_phone_is_measured_all_the_same(
     phone.set_benchmark(mode="sleep")
     outcomes, notices = _measure(_layers(1), device)
     assert len(outcomes) == 1
-    assert "could not be created: Cannot write" in notices[0]
+    assert "the lock file cannot be made: Cannot write" in notices[0]
 
 
 def test_a_phone_that_changed_since_it_was_opened_is_not_measured(

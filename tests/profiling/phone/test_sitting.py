@@ -1,4 +1,4 @@
-"""Sittings: nothing is believed that was not told whole, and no two of them run side by side."""
+"""Batches: only whole reports are believed, and no two batches run at the same time."""
 
 import hashlib
 import random
@@ -13,13 +13,14 @@ from mnaslat.errors import DeviceLost
 from mnaslat.profiling.phone.adb.conditions import Conditions
 from mnaslat.profiling.phone.adb.connection import Connection
 from mnaslat.profiling.phone.batch import (
+    MODEL,
+    BatchReader,
     Clock,
     NotUnpacked,
     Ran,
     Running,
-    SittingReader,
     ToolChanged,
-    sit,
+    run_batch,
 )
 from mnaslat.profiling.phone.tool.binary import Binary
 from mnaslat.profiling.phone.tool.installation import FOLDER, Installed, install
@@ -63,8 +64,8 @@ def _lines(stream: bytes) -> Iterator[str]:
         yield rest.decode(errors="replace")
 
 
-def _told(stream: bytes) -> "tuple[list[object], bool]":
-    reader = SittingReader(MARK, n_models=2, identity="11:22:33")
+def _read(stream: bytes) -> "tuple[list[object], bool]":
+    reader = BatchReader(MARK, n_models=2, identity="11:22:33")
     told: list[object] = []
     try:
         for each in reader.read(_lines(stream)):
@@ -88,14 +89,14 @@ WHOLE = [
 ]
 
 
-def test_a_whole_sitting_is_read() -> None:
-    assert _told(TEXT.encode()) == (WHOLE, True)
+def test_a_whole_batch_is_read() -> None:
+    assert _read(TEXT.encode()) == (WHOLE, True)
 
 
-def test_a_sitting_cut_off_anywhere_is_the_beginning_of_the_whole_one() -> None:
+def test_a_batch_cut_off_anywhere_is_the_beginning_of_the_whole_one() -> None:
     stream = TEXT.encode()
     for end in range(len(stream)):
-        told, is_done = _told(stream[:end])
+        told, is_done = _read(stream[:end])
         told = [each for each in told if each != "changed"]  # a line on the tool that is cut off
         assert told == WHOLE[: len(told)], end
         assert is_done == (end == len(stream) - 1)
@@ -105,7 +106,7 @@ def test_a_sitting_cut_off_anywhere_is_the_beginning_of_the_whole_one() -> None:
 def test_lines_that_are_lost_take_nothing_whole_with_them(n_lines: int) -> None:
     lines = TEXT.splitlines(keepends=True)
     for first in range(len(lines)):
-        told, _ = _told("".join(lines[:first] + lines[first + n_lines :]).encode())
+        told, _ = _read("".join(lines[:first] + lines[first + n_lines :]).encode())
         for each in told:
             if isinstance(each, tuple):  # tool's own lines may be missing: its reader finds out
                 index, output, status, _, _ = each
@@ -117,7 +118,7 @@ def test_lines_that_are_lost_take_nothing_whole_with_them(n_lines: int) -> None:
 def test_noise_never_moves_a_result_to_another_model(first: int, length: int, seed: int) -> None:
     noise = random.Random(seed).randbytes(length)
     stream = TEXT.encode()
-    told, _ = _told(stream[:first] + noise + stream[first + length :])
+    told, _ = _read(stream[:first] + noise + stream[first + length :])
     results = [each for each in told if isinstance(each, tuple)]
     assert [each[0] for each in results] in ([], [0], [1], [0, 1])
     for index, _, status, *_ in results:
@@ -144,13 +145,13 @@ def test_noise_never_moves_a_result_to_another_model(first: int, length: int, se
     ],
 )
 def test_a_line_out_of_place_says_nothing(line: str) -> None:
-    assert _told(f"{MARK} {line}\n".encode()) == ([], False)
+    assert _read(f"{MARK} {line}\n".encode()) == ([], False)
 
 
 def test_conditions_with_another_tool_or_none_are_not_believed() -> None:
     for identity in ("11:22:34", "", "11:22:33 11:22:33"):
         stream = TEXT.replace("tool 11:22:33", f"tool {identity}").encode()
-        assert _told(stream) == (["changed"], False)
+        assert _read(stream) == (["changed"], False)
 
 
 def test_errors_stand_before_output_and_complete_none_of_its_lines() -> None:
@@ -159,21 +160,21 @@ def test_errors_stand_before_output_and_complete_none_of_its_lines() -> None:
         f"{MARK} model 0 .\n{clock}avg=2.9{clock}{MARK} errors .\nERROR: it\nhas no end"
         f"{MARK} exit 0 1 .\n"
     )
-    told, _ = _told(stream.encode())
+    told, _ = _read(stream.encode())
     assert [each[1] for each in told if isinstance(each, tuple)] == [
         "ERROR: it\nhas no end\navg=2.9"
     ]
 
 
 def test_errors_of_the_tool_do_not_break_its_lines(phone: Phone, tool: Installed) -> None:
-    (first, *_) = (each for each in _sit(phone, tool) if isinstance(each, Ran))
+    (first, *_) = (each for each in _run(phone, tool) if isinstance(each, Ran))
     delegated = "Replacing 1 out of 1 node(s)"  # the real tool says this as an error
     assert first.output.index(delegated) < first.output.index("count=")
 
 
-def test_marks_of_another_sitting_are_output() -> None:
+def test_marks_of_another_batch_are_output() -> None:
     stream = TEXT.replace(MARK, "mnaslat-0000000000000000").encode()
-    assert _told(stream) == ([], False)
+    assert _read(stream) == ([], False)
 
 
 # --- on a phone
@@ -186,12 +187,29 @@ def tool(phone: Phone, phone_benchmark_model: Path) -> Installed:
     return install(Connection(phone.serial), Binary(phone_benchmark_model, sha256))
 
 
+QUICK = "--min_secs=0 --warmup_min_secs=0"
 MODELS = [model(signature) for signature in signatures(3)]
 
 
-def _sit(phone: Phone, tool: Installed, models: Sequence[bytes] = MODELS) -> list[object]:
-    command = f"{tool.path} --num_runs=2 --min_secs=0 --warmup_min_secs=0"
-    return list(sit(Connection(phone.serial), command, models, tool=tool, limit_s=5.0))
+def _run(phone: Phone, tool: Installed, models: Sequence[bytes] = MODELS) -> list[object]:
+    return list(_batch(phone, tool, f"{tool.path} --num_runs=2 {QUICK}", models))
+
+
+def _batch(
+    phone: Phone,
+    tool: Installed,
+    command: str,
+    models: Sequence[bytes] = MODELS,
+    limit_s: float = 5.0,
+) -> Iterator[object]:
+    return run_batch(
+        Connection(phone.serial),
+        f"{command} --graph={MODEL}",
+        models,
+        suffix=".tflite",
+        tool=tool,
+        limit_s=limit_s,
+    )
 
 
 def _order(told: Sequence[object]) -> list[object]:
@@ -203,7 +221,7 @@ def _order(told: Sequence[object]) -> list[object]:
 
 
 def test_models_are_run_in_order_between_conditions(phone: Phone, tool: Installed) -> None:
-    told = _sit(phone, tool)
+    told = _run(phone, tool)
     assert _order(told) == [0, (0, 0), 1, (1, 0), 2, (2, 0)]
     assert isinstance(told[0], Conditions) and isinstance(told[-1], Conditions)
     assert not phone.place(f"{FOLDER}/models").exists()
@@ -211,12 +229,12 @@ def test_models_are_run_in_order_between_conditions(phone: Phone, tool: Installe
 
 def test_after_a_failure_the_first_model_runs_again(phone: Phone, tool: Installed) -> None:
     phone.set_benchmark(fault="crash", fault_model=MODELS[1])
-    assert _order(_sit(phone, tool)) == [0, (0, 0), 1, (1, 139), 0, (0, 0), 2, (2, 0)]
+    assert _order(_run(phone, tool)) == [0, (0, 0), 1, (1, 139), 0, (0, 0), 2, (2, 0)]
 
 
 def test_a_model_that_hangs_is_killed(phone: Phone, tool: Installed) -> None:
     phone.set_benchmark(fault="hang", fault_model=MODELS[1])
-    told = sit(Connection(phone.serial), tool.path, MODELS, tool=tool, limit_s=1.0)
+    told = _batch(phone, tool, tool.path, limit_s=1.0)
     ran = [each for each in told if isinstance(each, Ran) and each.index == 1]
     assert [each.status for each in ran] == [137] and 0.9 < ran[0].seconds < 5.0
 
@@ -224,28 +242,27 @@ def test_a_model_that_hangs_is_killed(phone: Phone, tool: Installed) -> None:
 def test_models_that_do_not_fit(phone: Phone, tool: Installed) -> None:
     phone.fill_disk(leave_bytes=100_000)
     with pytest.raises(NotUnpacked, match="No space left on device"):
-        _sit(phone, tool, [bytes(1_000_000)])
+        _run(phone, tool, [bytes(1_000_000)])
 
 
 def test_a_folder_that_cannot_be_entered(phone: Phone, tool: Installed) -> None:
     phone.place(FOLDER).rename(phone.place(f"{FOLDER}-moved"))
     with pytest.raises(ToolChanged, match=f"{FOLDER} on phone .* is gone"):
-        _sit(phone, tool)
+        _run(phone, tool)
 
 
 def test_a_tool_of_another_identity(phone: Phone, tool: Installed) -> None:
     with pytest.raises(ToolChanged, match="changed, replaced or removed"):
-        _sit(phone, Installed(tool.path, "1:2:3"))
+        _run(phone, Installed(tool.path, "1:2:3"))
 
 
 def test_a_shell_that_is_killed_is_a_loss(phone: Phone, tool: Installed) -> None:
     phone.set_benchmark(sleep_ms=10_000.0)
     with pytest.raises(DeviceLost, match=r"ended from outside \(exit status 137\)"):
-        command = f"kill -KILL $$; {tool.path}"
-        list(sit(Connection(phone.serial), command, MODELS, tool=tool, limit_s=5.0))
+        list(_batch(phone, tool, f"kill -KILL $$; {tool.path}"))
 
 
-def test_what_an_earlier_sitting_left_running_is_ended(phone: Phone, tool: Installed) -> None:
+def test_what_an_earlier_batch_left_running_is_ended(phone: Phone, tool: Installed) -> None:
     """Its shell is gone, its tool is in a process group of its own."""
     phone.set_benchmark(fault="hang", fault_model=MODELS[1])
     tool_start = f"{FOLDER}/bin".encode()
@@ -263,18 +280,18 @@ def test_what_an_earlier_sitting_left_running_is_ended(phone: Phone, tool: Insta
     wait_until(tools)
     (orphan,) = tools()
     phone.set_benchmark(fault="none")
-    assert _order(_sit(phone, tool)) == [0, (0, 0), 1, (1, 0), 2, (2, 0)]
+    assert _order(_run(phone, tool)) == [0, (0, 0), 1, (1, 0), 2, (2, 0)]
     assert orphan not in tools()
 
 
 @pytest.mark.parametrize(
     "content", ["", "0", "1", "; touch made", "$(touch made)", "99999999", "-1"]
 )
-def test_any_note_of_an_earlier_sitting_is_harmless(
+def test_any_note_of_an_earlier_batch_is_harmless(
     phone: Phone, tool: Installed, content: str
 ) -> None:
     phone.place(f"{FOLDER}/running").write_text(content)
-    assert len(_order(_sit(phone, tool))) == 6
+    assert len(_order(_run(phone, tool))) == 6
     assert not phone.place(f"{FOLDER}/made").exists()
 
 
