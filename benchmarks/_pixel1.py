@@ -115,8 +115,12 @@ def pixel1(folder: Path, blind_priors: Sequence[CostModel]) -> list[Result]:
             results.append(Result(task, metric, float(error), goal, "lower", (), note))
     # As docs/predictors.md recommends for any phone: the priors say what to measure, before
     # anything was measured.
-    told = f"suggested before anything is measured, as docs/predictors.md recommends; {blind}"
-    return [*results, *_with_ten(data, blind_priors, told, 0.035), *_with_ten(data, shipped, saw)]
+    where = f"suggested before anything is measured, as docs/predictors.md recommends; {blind}"
+    return [
+        *results,
+        *_with_ten(data, blind_priors, where, 0.035),
+        *_with_ten(data, shipped, saw),
+    ]
 
 
 def _with_ten(

@@ -122,14 +122,14 @@ def _searcher(trial: Trial) -> Searcher | None:
 def _file(trial: Trial) -> Path:
     """Another one as soon as the trial, its settings, the judge or the search's code is another."""
     settings = _settings(trial)
-    told = [
+    reported = [
         asdict(trial),
         settings.n_samples,
         settings.identity(),
         load_judge(trial.judge).digest,
         code_digest(),
     ]
-    return _KEPT / f"{hashlib.sha256(json.dumps(told).encode()).hexdigest()[:24]}.npy"
+    return _KEPT / f"{hashlib.sha256(json.dumps(reported).encode()).hexdigest()[:24]}.npy"
 
 
 @functools.cache

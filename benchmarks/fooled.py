@@ -128,11 +128,11 @@ def searched(
         result = search.run()
     winner = result.winner
     n_large = sum(block.first.kernel == 5 for block in winner.architecture.blocks)
-    told = f"{winner.accuracy:.4f}, {n_large} blocks 5x5"
+    reported = f"{winner.accuracy:.4f}, {n_large} blocks 5x5"
     if way.validated:
-        told += f", {len(result.validations)} networks measured"
-    print(f"  {way.name}, seed {seed}: {told}, {result.seconds:.0f} s", flush=True)
-    return winner.architecture, winner.measured_ms, told
+        reported += f", {len(result.validations)} networks measured"
+    print(f"  {way.name}, seed {seed}: {reported}, {result.seconds:.0f} s", flush=True)
+    return winner.architecture, winner.measured_ms, reported
 
 
 def fooled() -> list[Result]:
@@ -168,8 +168,8 @@ def fooled() -> list[Result]:
     for way, row, latency_ms in zip(ways, answers, judged_ms, strict=True):
         off = np.abs(latency_ms / target_ms - 1.0)
         by_seed = ", ".join(f"{each / target_ms - 1.0:+.1%}" for each in latency_ms)
-        told = "; ".join(each for *_, each in row)
-        note = f"by seed {by_seed} of {target_ms:.3f} ms; ANB accuracy {told}"
+        reported = "; ".join(each for *_, each in row)
+        note = f"by seed {by_seed} of {target_ms:.3f} ms; ANB accuracy {reported}"
         value = float(off.min() if way.metric == _LEAST else off.max())
         results.append(Result(way.task, way.metric, value, way.goal, way.better, SEEDS, note))
     repeated = [

@@ -119,8 +119,8 @@ def make_predictor() -> Mapping[str, Any]:
 
 def search(predictor: str, target_ms: float) -> Mapping[str, Any]:
     """The search; its ``result.json``."""
-    told = f"{CHILD} {N_CHILDREN} {SEARCH_SEED} {target_ms!r}"
-    run = f"real-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
+    key = f"{CHILD} {N_CHILDREN} {SEARCH_SEED} {target_ms!r}"
+    run = f"real-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
     folder = WORKSPACE / "runs" / run
     if not _ended(folder):
         mnaslat_command(
@@ -176,8 +176,8 @@ class Training:
     @property
     def file(self) -> Path:
         """Where its accuracy stays; beside it its checkpoint, while it is trained."""
-        told = f"{json.dumps(self.architecture.to_json())} {self.settings.description}"
-        return WORKSPACE / "trainings" / f"{hashlib.sha256(told.encode()).hexdigest()[:16]}.json"
+        key = f"{json.dumps(self.architecture.to_json())} {self.settings.description}"
+        return WORKSPACE / "trainings" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
 
     @property
     def settings(self) -> TrainingSettings:
@@ -235,8 +235,8 @@ def contest(winner: Architecture) -> list[Contestant]:
 
 def kept(name: str, make: Callable[[], Any]) -> Any:
     """What was found before, or is now and stays, while the settings above are the same."""
-    told = json.dumps([CHILD, N_CHILDREN, N_CALIBRATION, N_RANKED, N_NOISE_SEEDS])
-    file = WORKSPACE / f"{name}-{hashlib.sha256(told.encode()).hexdigest()[:12]}.json"
+    key = json.dumps([CHILD, N_CHILDREN, N_CALIBRATION, N_RANKED, N_NOISE_SEEDS])
+    file = WORKSPACE / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.json"
     if not file.exists():
         found = make()
         file.parent.mkdir(parents=True, exist_ok=True)

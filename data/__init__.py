@@ -3,8 +3,9 @@
 Public names are loaded when they are first used, so that one module does not load all others.
 """
 
-import importlib
 from typing import TYPE_CHECKING, Any
+
+from mnaslat.lazy import load_name
 
 if TYPE_CHECKING:
     from mnaslat.data.guard_policy import GuardPolicy as GuardPolicy
@@ -33,11 +34,7 @@ __all__ = [*_HOMES]  # noqa: PLE0604  # names are known, their values come lazil
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'mnaslat.data' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"mnaslat.data.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+    return load_name(__name__, _HOMES, name)
 
 
 def __dir__() -> list[str]:

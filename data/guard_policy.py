@@ -17,7 +17,7 @@ class GuardPolicy:
     min_clock: float = (
         0.97  # of the highest clock when the sweep began; 3 % fewer show in latencies
     )
-    cooldown_limit_s: float = 900.0  # a phone that is hot for longer lies in the sun, or is busy
+    cooldown_limit_s: float = 900.0  # give up after this long: something else heats the phone
     poll_s: float = 5.0  # chips cool down within seconds, cases within minutes
     sentinel_drift: float = 0.08  # above the spread of a phone left in peace
     min_free_mb: int = 64  # a few models and the tool's own files
@@ -47,7 +47,7 @@ class GuardPolicy:
 
     @classmethod
     def parse(cls, text: str) -> "GuardPolicy":
-        """The usual policy with changes, as typed after ``--guard``.
+        """Read the usual policy with changes, as typed after ``--guard``.
 
         Raises:
             ValueError: If there is no such setting, or the value makes no sense.

@@ -6,8 +6,6 @@ text in files.
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from mnaslat.arrays import Tokens
 
 TokenKey = tuple[int, ...]
@@ -16,6 +14,7 @@ TokenKey = tuple[int, ...]
 def token_keys(rows: Tokens) -> list[TokenKey]:
     """Convert an array of shape ``(n, decisions)`` to ``n`` keys.
 
+    >>> import numpy as np
     >>> token_keys(np.array([[0, 2], [1, 0]]))
     [(0, 2), (1, 0)]
     """
@@ -41,13 +40,3 @@ def tokens_row(text: str) -> TokenKey:
     (0, 2)
     """
     return tuple(int(token) for token in text.split(","))
-
-
-def tokens_array(texts: Sequence[str], n_decisions: int) -> Tokens:
-    """Read rows as they are stored into one array of shape ``(n, n_decisions)``.
-
-    Raises:
-        ValueError: If a text is not a row of so many tokens.
-    """
-    rows = [tokens_row(text) for text in texts]
-    return np.array(rows, dtype=np.int64).reshape(len(rows), n_decisions)

@@ -20,7 +20,7 @@ FOLDERS = {
 }
 MAX_MODULES_PER_FOLDER = 17
 
-BASE = ("errors", "units", "arrays", "files", "html_table")
+BASE = ("errors", "units", "arrays", "files", "lazy", "html_table")
 SPINE = (
     *BASE,
     "user_code",
@@ -65,6 +65,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "errors": (),
     "units": (),
     "arrays": (),
+    "lazy": (),
     "html_table": (),
     "files": ("errors",),
     "user_code": BASE,

@@ -101,8 +101,8 @@ def _clock_ghz(circumstances: Circumstances, core: int) -> float | None:
     around = [int(khz) for khz in re.findall(r"[0-9]{4,9}", circumstances.get("clock_khz", ""))]
     if around:
         return max(around) / 1e6
-    told = circumstances.get("cur_khz", "")  # one number where all cores are equal
-    by_core = re.search(rf"(?:^|\s)(?:{core}:)?(?P<khz>[0-9]{{4,9}})(?:\s|$)", told)
+    reported = circumstances.get("cur_khz", "")  # one number where all cores are equal
+    by_core = re.search(rf"(?:^|\s)(?:{core}:)?(?P<khz>[0-9]{{4,9}})(?:\s|$)", reported)
     return int(by_core["khz"]) / 1e6 if by_core else None
 
 
@@ -178,10 +178,10 @@ def _zone(rounds: Sequence[Circumstances]) -> str:
 
 
 def _charging(rounds: Sequence[Circumstances]) -> str:
-    told = {each["charging"] for each in rounds if each.get("charging") in ("yes", "no")}
-    if len(told) == 2:
+    reported = {each["charging"] for each in rounds if each.get("charging") in ("yes", "no")}
+    if len(reported) == 2:
         return ", charging at times"
-    return {"yes": ", charging", "no": ", not charging"}["".join(told)] if told else ""
+    return {"yes": ", charging", "no": ", not charging"}["".join(reported)] if reported else ""
 
 
 def _alarm_change(rounds: Sequence[Circumstances]) -> float:

@@ -61,10 +61,14 @@ def predictor_facts(predictor: NetworkPredictor) -> tuple[tuple[str, str], ...]:
     if isinstance(predictor, CalibratedPredictor):
         return (("Correction", str(predictor.correction)),)
     priors = [prior.configuration.fingerprint for prior in predictor.priors]
-    told = predictor.provenance
+    stated = predictor.provenance
     return (
         ("Cost model", f"priors: {', '.join(priors) or 'none'}"),
-        *((name.capitalize(), str(told[name])) for name in ("source", "licence") if name in told),
+        *(
+            (name.capitalize(), str(stated[name]))
+            for name in ("source", "licence")
+            if name in stated
+        ),
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from mnaslat.architecture import Architecture
 from mnaslat.data.workspace import Workspace
-from mnaslat.errors import ArgumentError, MnaslatError
+from mnaslat.errors import MnaslatError
 from mnaslat.files import json_value
 from mnaslat.graph import Precision
 from mnaslat.lowering import lower
@@ -84,10 +84,6 @@ def calibrate(
     """
     check_arguments(device=device, space=space, workspace=workspace)
     check_arguments(precision=precision, seed=seed)
-    if n_networks < MIN_NETWORKS:
-        raise ArgumentError(
-            "n_networks", f"At least {MIN_NETWORKS} networks are needed, got {n_networks}."
-        )
     check_whole("n_networks", n_networks, MIN_NETWORKS)
     table = read_table(device, workspace, precision)
     if len(table) < MIN_LAYERS:

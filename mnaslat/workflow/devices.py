@@ -171,8 +171,10 @@ def _difference(before: Configuration, now: Configuration) -> str:
 
 
 def _how_back(before: Configuration, now: Configuration) -> str:
-    is_tool = now.runtime.startswith("benchmark_model ")
-    return " with --benchmark-binary" if is_tool and before.runtime != now.runtime else ""
+    from mnaslat.profiling.phone.tool.registry import tool_of  # only phones have such tools
+
+    has_tool = tool_of(now.runtime) is not None
+    return " with --benchmark-binary" if has_tool and before.runtime != now.runtime else ""
 
 
 class _DownloadShown:
@@ -187,5 +189,5 @@ class _DownloadShown:
         self._started = now if self._started is None else self._started
         seconds_left = (now - self._started) / max(n_bytes, 1) * max(total - n_bytes, 0)
         self._events.progress(
-            "Fetching benchmark_model (kB)", n_bytes // 1000, total // 1000, seconds_left
+            "Fetching the benchmark tool (kB)", n_bytes // 1000, total // 1000, seconds_left
         )

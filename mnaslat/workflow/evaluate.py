@@ -8,7 +8,7 @@ import numpy as np
 from mnaslat.architecture import Architecture
 from mnaslat.arrays import Floats
 from mnaslat.data.workspace import Workspace
-from mnaslat.errors import ArgumentError, MnaslatError
+from mnaslat.errors import MnaslatError
 from mnaslat.files import json_value
 from mnaslat.graph import Precision
 from mnaslat.html_table import html_table
@@ -115,8 +115,6 @@ def evaluate_predictor(
     """
     check_arguments(predictor=predictor, device=device, space=space, workspace=workspace)
     check_arguments(seed=seed)
-    if n_networks < 3:
-        raise ArgumentError("n_networks", f"At least 3 networks are needed, got {n_networks}.")
     check_whole("n_networks", n_networks, 3)
     precision = predictor.configuration.precision
     predictor.configuration.require(device.configuration(precision), f"Device {device.name}")

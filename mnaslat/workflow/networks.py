@@ -162,13 +162,6 @@ def export_network(
     return len(content)
 
 
-def names_code(text: str) -> bool:
-    """Whether a text is FILE.py:FUNCTION or MODULE:FUNCTION."""
-    home, colon, function = text.rpartition(":")
-    known = home.endswith(".py") or home.replace(".", "").isidentifier()
-    return bool(colon) and function.isidentifier() and known
-
-
 def _made_by(text: str) -> Any:
     """Make the torch module that a function of the user returns."""
     from torch import nn

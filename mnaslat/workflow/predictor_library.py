@@ -97,7 +97,7 @@ def newest_predictor(workspace: Workspace, device: str = "") -> Path | None:
         try:
             if read_predictor(path).configuration.device == name:
                 return path
-        except PredictorFileError:  # whosever it is, it is of no use
+        except PredictorFileError:  # a file that cannot be read is of no use
             continue
     return None
 

@@ -4,7 +4,7 @@ import contextlib
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -56,19 +56,21 @@ def open_run(
 
 def list_runs(workspace: Workspace) -> list[SearchRun]:
     """Return the runs of a workspace that can be read, the newest first."""
-    found = []
-    for path in sorted(workspace.runs.glob("*/run.json"), reverse=True):
-        with contextlib.suppress(SearchError):  # damaged, or of another version
-            found.append(read(path.parent))
-    return found
+    return list(_readable(workspace))
 
 
 def unfinished_run(workspace: Workspace, request: Mapping[str, Any]) -> SearchRun | None:
     """Return the newest unfinished run that was started with the same request."""
-    for run in list_runs(workspace):
+    for run in _readable(workspace):
         if not run.finished and run.request == request:
             return replace(run, trusted_space=run.space_options.space)  # the user has just named it
     return None
+
+
+def _readable(workspace: Workspace) -> Iterator[SearchRun]:
+    for path in sorted(workspace.runs.glob("*/run.json"), reverse=True):
+        with contextlib.suppress(SearchError):  # damaged, or of another version
+            yield read(path.parent)
 
 
 def new_run(

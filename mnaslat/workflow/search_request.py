@@ -4,7 +4,7 @@ import math
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from mnaslat.search.latency.latencies import Latencies
 from mnaslat.search.reward import RewardSettings
 from mnaslat.search.run.run_folder import SearchRun
 from mnaslat.search.searchers.registry import SEARCHERS
-from mnaslat.search.settings import LATENCY_KINDS, SearchSettings
+from mnaslat.search.settings import LATENCY_KINDS, LatencyKind, SearchSettings
 from mnaslat.space import SearchSpace
 from mnaslat.units import format_ms
 from mnaslat.workflow.progress import Events, naming
@@ -123,14 +123,13 @@ class SearchOptions:
         """Return the settings of the search, with its lowest and highest target."""
         low_ms, high_ms = target_range_ms
         make = RewardSettings.hard if self.reward == "hard" else RewardSettings.soft
-        kind: Literal["point", "upper"] = "upper" if self.latency == "upper" else "point"
         return SearchSettings(
             reward=make(target_ms=high_ms),
             target_ms_range=None if low_ms == high_ms else (low_ms, high_ms),
             searcher=self.searcher,
             preset=self.preset,
             surrogate=self.surrogate,
-            latency=kind,
+            latency=self._latency_kind,
             n_samples=self.samples,
             seed=self.seed,
             validate_every=max(1, self.validate_every),
@@ -153,6 +152,10 @@ class SearchOptions:
         target_ms = self._default_target_ms(predictor, name, space, events)
         return target_ms, target_ms
 
+    @property
+    def _latency_kind(self) -> LatencyKind:
+        return "upper" if self.latency == "upper" else "point"
+
     def _default_target_ms(
         self, predictor: NetworkPredictor, name: str, space: SearchSpace, events: Events
     ) -> float:
@@ -162,8 +165,7 @@ class SearchOptions:
             resolution=self.resolution,
             n_classes=self.classes,
         )
-        kind: Literal["point", "upper"] = "upper" if self.latency == "upper" else "point"
-        latencies = Latencies(predictor, space, kind)  # as the reward is given them
+        latencies = Latencies(predictor, space, self._latency_kind)  # as the reward is given them
         probes_ms = latencies.reward_ms(space.sample(_N_PROBES, np.random.default_rng(0)))
         target_ms, what = float(predictor.predict_ms(reference)), f"what {_REFERENCE} takes"
         if not probes_ms.min() <= target_ms <= probes_ms.max():

@@ -79,8 +79,6 @@ def validate_run(
     check_arguments(device=device, workspace=workspace)
     if not isinstance(run, SearchRun):
         raise ArgumentError("run", f"run must be a SearchRun, as open_run returns it, got {run!r}.")
-    if top < 1:
-        raise ArgumentError("top", f"At least 1 network has to be measured, got {top}.")
     check_whole("top", top, 1)
     configuration = run.predictor.configuration
     configuration.require(device.configuration(configuration.precision), f"Device {device.name}")

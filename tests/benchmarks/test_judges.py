@@ -156,8 +156,8 @@ def test_a_search_is_told_what_the_judge_says(judges: Any, name: str) -> None:
     problem = judge.problem()
     rows = judge.space.sample(20, np.random.default_rng(0))
     networks = [judge.space.decode(row) for row in rows]
-    told = dict(problem.source.evaluate(decoded_candidates(judge.space, rows)))
-    assert [told[index].accuracy for index in range(20)] == judge.accuracy(rows).tolist()
+    reported = dict(problem.source.evaluate(decoded_candidates(judge.space, rows)))
+    assert [reported[index].accuracy for index in range(20)] == judge.accuracy(rows).tolist()
     assert problem.predictor.predict_ms(networks) == pytest.approx(judge.latency_ms(rows))
     assert problem.predictor.compile(judge.space)(rows) == pytest.approx(judge.latency_ms(rows))
     assert dict(problem.source.evaluate([])) == {}

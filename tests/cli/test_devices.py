@@ -175,9 +175,9 @@ def test_without_an_adb_server_it_is_said_why_no_phones_are_seen(
     assert "No adb server can be reached" in refused and "--device host" in refused
     assert "No adb server" in cli.run("devices", "clean", "phone", status=1).stderr
     for device, n in ((), 1), (("--device", "host"), 0):
-        told = cli.run("calibrate", *device, "-w", str(tmp_path), status=1).stderr
-        assert told.count("Phones cannot be seen: No adb server can be reached or started") == n
-        assert told.count("; measuring on this computer.\n") == n
+        reported = cli.run("calibrate", *device, "-w", str(tmp_path), status=1).stderr
+        assert reported.count("Phones cannot be seen: No adb server can be reached or started") == n
+        assert reported.count("; measuring on this computer.\n") == n
     gc.collect()  # what adbutils left open, while that is let pass
 
 

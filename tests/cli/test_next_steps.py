@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 import mnaslat
-from mnaslat.cli.options import full_command
+from mnaslat.cli.options import DEFAULT_WORKSPACE, full_command
 from mnaslat.data.latency_table import LatencyTable, Row
 from mnaslat.data.measurement import Configuration
+from mnaslat.data.workspace import DEFAULT
 from mnaslat.lowering import lower
 from mnaslat.workflow.profile import report_other_space
 
@@ -56,3 +57,7 @@ def test_a_table_of_another_width_is_reported_before_measuring() -> None:
     report_other_space(table, mnaslat.load_space("nas-bench-macro", width=0.5), "here", events)
     (text,) = events.texts
     assert "measured in here" in text and "mnaslat profile" in text
+
+
+def test_the_command_line_and_the_library_share_the_default_workspace() -> None:
+    assert DEFAULT_WORKSPACE == DEFAULT

@@ -93,7 +93,7 @@ def test_time_and_ctrl_c_end_it_with_its_networks_and_the_same_command_goes_on(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # Whoever runs the tests in the background may have told them to ignore it.
+        # Whoever runs the tests in the background may have made them ignore it.
         preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     assert child.stderr is not None

@@ -21,10 +21,10 @@ def _runs(*runs_ms: float) -> np.ndarray:
 
 def test_a_round_gives_its_fastest_and_its_median_run() -> None:
     found = Round.of_runs(_runs(4.0, 2.0, 3.0, 9.0))
-    told = found.statistics
-    assert (found.min_ms, told.median_ms, told.n_runs) == (2.0, 3.5, 4)
-    assert (told.first_ms, told.max_ms, told.mean_ms) == (4.0, 9.0, 4.5)
-    assert told.std_ms == pytest.approx(math.sqrt((0.25 + 6.25 + 2.25 + 20.25) / 4), rel=1e-6)
+    reported = found.statistics
+    assert (found.min_ms, reported.median_ms, reported.n_runs) == (2.0, 3.5, 4)
+    assert (reported.first_ms, reported.max_ms, reported.mean_ms) == (4.0, 9.0, 4.5)
+    assert reported.std_ms == pytest.approx(math.sqrt((0.25 + 6.25 + 2.25 + 20.25) / 4), rel=1e-6)
     assert found.total_ms == 18.0
 
 

@@ -115,11 +115,11 @@ def test_a_measurement_sums_up_its_rounds(store: Store) -> None:
 
 
 def test_statistics_without_raw_runs_are_kept_as_they_are(store: Store) -> None:
-    told = Statistics(n_runs=50, first_ms=2.9, min_ms=2.7, max_ms=3.2, mean_ms=2.95, std_ms=0.1)
-    store.add_round(CONFIGURATION, "layer", LAYER, Round(statistics=told))
+    reported = Statistics(n_runs=50, first_ms=2.9, min_ms=2.7, max_ms=3.2, mean_ms=2.95, std_ms=0.1)
+    store.add_round(CONFIGURATION, "layer", LAYER, Round(statistics=reported))
     store.add_round(CONFIGURATION, "layer", "another", _round())
     (read,) = store.rounds(CONFIGURATION, LAYER)
-    assert (read.statistics, read.runs_ms.size) == (told, 0)
+    assert (read.statistics, read.runs_ms.size) == (reported, 0)
     assert store.measurements(CONFIGURATION, "layer")[LAYER].latency_ms == 2.7
     assert store.circumstances(CONFIGURATION) == [{}, {}]
 
@@ -129,8 +129,8 @@ def test_the_journal_keeps_its_order_and_its_configuration(store: Store) -> None
     for text in ("too hot", "cooled down"):
         store.add_event(CONFIGURATION, text, n_repeated=len(text))
     store.add_event(other, "lost")
-    told = [(event.text, event.n_repeated) for event in store.events(CONFIGURATION)]
-    assert told == [("too hot", 7), ("cooled down", 11)]
+    reported = [(event.text, event.n_repeated) for event in store.events(CONFIGURATION)]
+    assert reported == [("too hot", 7), ("cooled down", 11)]
     assert [event.text for event in store.events(other)] == ["lost"]
 
 
@@ -276,9 +276,9 @@ def test_the_journal_of_schema_2_is_taken_over(tmp_path: Path) -> None:
     connection.close()
     store = Store(path)
     store.add_event(CONFIGURATION, "a round is repeated", 1)
-    told = [(event.text, event.n_repeated) for event in store.events(CONFIGURATION)]
+    reported = [(event.text, event.n_repeated) for event in store.events(CONFIGURATION)]
     store.close()
-    assert told == [("too hot", 0), ("a round is repeated", 1)]
+    assert reported == [("too hot", 0), ("a round is repeated", 1)]
 
 
 def test_each_combination_of_circumstances_is_told_once_in_order(store: Store) -> None:

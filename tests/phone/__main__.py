@@ -25,7 +25,7 @@ def main() -> None:
         serial_number=settings.serial_number,
         port=settings.port,
     )
-    # A program started in the background gets no Ctrl-C, but may be told to end.
+    # A program started in the background gets no Ctrl-C, but may be asked to end.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with phone:

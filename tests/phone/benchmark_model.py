@@ -1,4 +1,4 @@
-"""The phone's ``benchmark_model``: compiled on demand, and told how to behave."""
+"""The phone's ``benchmark_model``: compiled on demand, and given its behaviour."""
 
 import hashlib
 import importlib.util

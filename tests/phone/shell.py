@@ -83,7 +83,7 @@ class Shell:
                     data, breaks = self._trouble(data)
                     stream.write(wrap(data))
                 except LinkDown:
-                    pipe.close()  # what writes on is told so by SIGPIPE
+                    pipe.close()  # a writer gets SIGPIPE
                     return
                 if breaks:
                     stream.connection.cut()

@@ -163,15 +163,15 @@ def test_the_tool_times_models_written_here(
 ) -> None:
     model = tmp_path / "model.tflite"
     model.write_bytes(write_tflite(graph))
-    told = parse_output(
+    reported = parse_output(
         arm64.run(
             tool, f"--graph={model}", "--num_threads=1", "--warmup_runs=1",
             "--warmup_min_secs=0.01", "--num_runs=5", "--min_secs=0.01", "--max_secs=60",
             "--use_xnnpack=true",
         )
     )  # fmt: skip
-    assert told.statistics.n_runs >= 5 and told.statistics.min_ms > 0
-    assert told.delegated
+    assert reported.statistics.n_runs >= 5 and reported.statistics.min_ms > 0
+    assert reported.delegated
 
 
 def test_the_outputs_are_those_of_this_computer(

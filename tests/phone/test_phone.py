@@ -525,7 +525,7 @@ def _program(command: list[str]) -> "subprocess.Popen[str]":
         env={**os.environ, "PYTHONSAFEPATH": ""},
         stdout=subprocess.PIPE,
         text=True,
-        # Whoever runs the tests in the background may have told them to ignore Ctrl-C.
+        # Whoever runs the tests in the background may have made them ignore Ctrl-C.
         preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
 

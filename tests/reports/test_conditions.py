@@ -270,11 +270,11 @@ def test_what_a_phone_went_through_is_on_the_page(
 
     phone.when_started(5, get_hot_for_a_while)
     workspace = ("--workspace", str(tmp_path))
-    told = cli.json(
+    reported = cli.json(
         "profile", *cli.small, *workspace, "--device", phone.serial, "--guard", "poll-s=0.2",
         "--benchmark-binary", str(phone_benchmark_model),
     )  # fmt: skip
-    page = report(cli, tmp_path, Path(told["table"]))
+    page = report(cli, tmp_path, Path(reported["table"]))
     assert "thermal status 2 (moderate); " in page and "fit again after " in page
     assert "guarded with poll-s=0.2" in page
     assert re.search(r"[0-9]+ rounds? (was|were) repeated because the device was not fit", page)

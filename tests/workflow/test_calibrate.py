@@ -64,7 +64,8 @@ def test_calibrating_reports_measuring_and_fitting(
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        ({"n_networks": 2}, "At least 3"),
+        ({"n_networks": 2}, "a whole number from 3 on, got 2"),
+        ({"n_networks": "many"}, "a whole number from 3 on, got 'many'"),
         ({"n_networks": 4.0}, "a whole number from 3 on"),
         ({"precision": "double"}, "one of fp32, fp16, int8"),
         ({"space": "mnasnet"}, "load_space"),

@@ -205,12 +205,12 @@ def test_a_line_that_disagrees_with_all_others_is_named(
     rows[9] = (rows[9][0], 5 * rows[9][1])
     path, place = _file(tmp_path, rows), Workspace(tmp_path / "place")
     calibrate_elsewhere(place, path, _phone())
-    told = capsys.readouterr().out
+    reported = capsys.readouterr().out
     assert re.search(
-        r"Line 11 \(.*\) is \d\.\d times what the others imply; it counts little: measure", told
+        r"Line 11 \(.*\) is \d\.\d times what the others imply; it counts little: measure", reported
     )
-    assert told.count("what the others imply") == 1
-    assert "Next: mnaslat predict MODEL --predictor" in told
+    assert reported.count("what the others imply") == 1
+    assert "Next: mnaslat predict MODEL --predictor" in reported
     calibrate_elsewhere(place, path, _phone(), json=True)
     (unusual,) = json.loads(capsys.readouterr().out)["unusual_lines"]
     assert unusual["line"] == 11 and unusual["counts_little"] and 3.5 < unusual["factor"] < 7
@@ -223,8 +223,8 @@ def test_a_few_networks_say_little(
     path, place = _file(tmp_path, _good(2)), Workspace(tmp_path / "place")
     priors = str(tmp_path / "other.mnaslat")
     calibrate_elsewhere(place, path, _phone(), priors=priors)
-    told = capsys.readouterr().out
-    assert "so few networks say little about it" in told and "nan" not in told
+    reported = capsys.readouterr().out
+    assert "so few networks say little about it" in reported and "nan" not in reported
     calibrate_elsewhere(place, path, _phone(), priors=priors, json=True)
     assert json.loads(capsys.readouterr().out)["held_out"]["spearman"] is None
 

@@ -42,7 +42,8 @@ def test_what_is_not_known_is_null_in_json(calibration: Calibration, workspace: 
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        ({"n_networks": 2}, "At least 3"),
+        ({"n_networks": 2}, "a whole number from 3 on, got 2"),
+        ({"n_networks": "many"}, "a whole number from 3 on, got 'many'"),
         ({"n_networks": 3.5}, "a whole number from 3 on"),
         ({"predictor": "pixel4-cpu1-fp32"}, "load_predictor"),
         ({"device": "host"}, "open_device"),

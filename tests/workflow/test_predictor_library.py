@@ -58,7 +58,7 @@ def test_a_name_says_cores_and_delegate_and_never_leads_elsewhere(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    "told",
+    "reported",
     [
         "3 %",
         {"mape": 0.03},
@@ -69,9 +69,9 @@ def test_a_name_says_cores_and_delegate_and_never_leads_elsewhere(tmp_path: Path
     ],
 )
 def test_provenance_of_any_form_is_no_reason_to_fail(
-    model: CostModel, told: Any, tmp_path: Path
+    model: CostModel, reported: Any, tmp_path: Path
 ) -> None:
-    save_predictor(model, tmp_path / "a.mnaslat", provenance={"held_out": told})
+    save_predictor(model, tmp_path / "a.mnaslat", provenance={"held_out": reported})
     assert model.held_out is not None
     again = declared_errors(load_predictor(tmp_path / "a.mnaslat"))
     assert again == DeclaredErrors(model.held_out.n, model.held_out.mape)
@@ -81,7 +81,7 @@ def test_provenance_of_any_form_is_no_reason_to_fail(
 def test_provenance_in_the_form_of_shipped_predictors_is_told(
     model: CostModel, tmp_path: Path
 ) -> None:
-    told = {"random": {"n": 90, "mape": 0.02}, "new_family": {"mape": 0.03}}
-    save_predictor(model, tmp_path / "a.mnaslat", provenance={"held_out": told})
+    reported = {"random": {"n": 90, "mape": 0.02}, "new_family": {"mape": 0.03}}
+    save_predictor(model, tmp_path / "a.mnaslat", provenance={"held_out": reported})
     again = declared_errors(load_predictor(tmp_path / "a.mnaslat"))
     assert again == DeclaredErrors(90, 0.02, 0.03)

@@ -34,7 +34,8 @@ def test_more_than_there_are_gives_all(run: SearchRun, workspace: Workspace) -> 
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        ({"top": 0}, "At least 1"),
+        ({"top": 0}, "a whole number from 1 on, got 0"),
+        ({"top": "all"}, "a whole number from 1 on, got 'all'"),
         ({"top": 1.5}, "a whole number"),
         ({"run": "newest"}, "open_run"),
         ({"device": "host"}, "open_device"),

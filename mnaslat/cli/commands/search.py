@@ -58,7 +58,7 @@ def search(
     max_time: Annotated[
         str,
         typer.Option(
-            "--max-time", help="End after this time, e.g. 30m; the same command goes on then."
+            "--max-time", help="End after this time, e.g. 30m; the same command resumes the search."
         ),
     ] = "",
     searcher: Annotated[
@@ -78,7 +78,7 @@ def search(
         str,
         typer.Option(
             "--latency",
-            help="point: the reward is given the predicted latency. upper: the upper end of its "
+            help="point: the reward uses the predicted latency. upper: the upper end of its "
             "90 % interval, so that a network has to be surely fast enough.",
         ),
     ] = "point",

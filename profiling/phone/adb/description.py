@@ -240,8 +240,8 @@ def _clusters(clocks: Mapping[int, int | None], n_cores: int) -> tuple[Cluster, 
 def _megabytes(found: Sequence[Sequence[str]], key: str) -> int | None:
     """The last number under a key, from kB."""
     kilobytes = [_number(words[1]) for words in found if words[0] == key and len(words) == 2]
-    told = [each for each in kilobytes if each is not None]
-    return told[-1] // 1024 if told else None
+    reported = [each for each in kilobytes if each is not None]
+    return reported[-1] // 1024 if reported else None
 
 
 def _number(text: str) -> int | None:

@@ -23,5 +23,5 @@ def conditions_now(connection: Connection, cores: Sequence[int] = ()) -> Conditi
     Raises:
         DeviceLost: If it goes away.
     """
-    told = connection.run(f"{CONDITIONS}\nconditions {' '.join(map(str, cores))}")
-    return parse_conditions(told.output.splitlines())
+    reported = connection.run(f"{CONDITIONS}\nconditions {' '.join(map(str, cores))}")
+    return parse_conditions(reported.output.splitlines())

@@ -1,4 +1,4 @@
-"""A file learned on other first guesses of unit costs is told from one on today's."""
+"""A file learned on other first guesses of unit costs differs from one on today's."""
 
 import pytest
 

@@ -154,7 +154,7 @@ Find = Callable[..., Binary]
 
 @pytest.fixture
 def find(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Find:
-    """``find_binary`` with the test's server and cache unless told otherwise.
+    """``find_binary`` with the test's server and cache by default.
 
     ``version`` is that of LiteRT which is installed from then on.
     """

@@ -81,11 +81,11 @@ def test_the_same_table_gives_the_same_answers(path: Path, source: TableSurrogat
 def test_answers_are_fractions_and_progress_is_told(tmp_path: Path) -> None:
     tokens = SPACE.sample(40, np.random.default_rng(5))
     accuracy = np.where(tokens[:, 0] == 2, 1.0, 0.0)
-    told: list[tuple[int, int]] = []
+    reported: list[tuple[int, int]] = []
     source = TableSurrogateAccuracy(
-        write(tmp_path, tokens, accuracy), SPACE, progress=lambda *steps: told.append(steps)
+        write(tmp_path, tokens, accuracy), SPACE, progress=lambda *steps: reported.append(steps)
     )
-    assert told == [(step, 15) for step in range(1, 16)]
+    assert reported == [(step, 15) for step in range(1, 16)]
     rows = SPACE.sample(200, np.random.default_rng(6))
     results = list(source.evaluate(decoded_candidates(SPACE, rows)))
     assert all(result.accuracy is not None for _, result in results)

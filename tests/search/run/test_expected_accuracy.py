@@ -123,8 +123,8 @@ def test_a_run_on_a_noisy_source_answers_by_expected_accuracy(tmp_path: Path, no
         each.expected_accuracy for each in measured if each.latency_ms <= 16.0
     )
     assert best.expected_accuracy >= winner.expected_accuracy
-    told = json.loads((tmp_path / "run" / "result.json").read_text())
-    assert told["winner"]["expected_accuracy"] == winner.expected_accuracy
+    reported = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert reported["winner"]["expected_accuracy"] == winner.expected_accuracy
     store = SearchStore(tmp_path / "run" / "search.sqlite", read_only=True)
     assert not store.accuracy_is_exact
     store.close()

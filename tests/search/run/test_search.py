@@ -178,10 +178,10 @@ def test_progress_is_shown_for_every_answer_that_took_time(tmp_path: Path) -> No
 
 
 def test_every_measurement_is_told_once_with_the_progress(tmp_path: Path) -> None:
-    told: list[object] = []
+    reported: list[object] = []
     with Search(toy_problem(validator=ToyValidator()), TOY, tmp_path) as search:
-        result = search.run(lambda now: told.extend(now.measured))
-    assert told == list(result.validations) and told
+        result = search.run(lambda now: reported.extend(now.measured))
+    assert reported == list(result.validations) and reported
 
 
 def test_the_result_stands_in_files(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from mnaslat.profiling.phone.session import PhoneSession
 from mnaslat.profiling.phone.tool.base import BenchmarkOutput
 from mnaslat.profiling.phone.tool.binary import Binary
 from tests.profiling.phone.test_elf import elf
-from tests.profiling.phone.test_measuring import DESCRIPTION
+from tests.profiling.phone.test_measurement_loop import DESCRIPTION
 from tests.profiling.phone.test_output import NEW  # delegates to XNNPACK
 
 NOT_FOUND = "/system/bin/sh: /data/local/tmp/mnaslat/bin/0: No such file or directory\n"
@@ -78,17 +78,19 @@ def test_a_tool_that_is_gone_here_does_not_hide_what_the_phone_said() -> None:
     ],
 )
 def test_a_run_without_a_latency_says_why(run: Ran, reason: str, permanent: bool) -> None:
-    told = classified(run, session())
-    assert isinstance(told, Failure)
-    assert reason in told.reason and told.permanent == permanent
+    outcome = classified(run, session())
+    assert isinstance(outcome, Failure)
+    assert reason in outcome.reason and outcome.permanent == permanent
     with pytest.raises(ToolBroken, match="even with the simplest model"):
         sentinel(run, session())
 
 
 def test_the_cpu_does_not_stand_under_the_name_of_the_gpu() -> None:
     assert isinstance(classified(ran(0, NEW), session(delegate="xnnpack")), BenchmarkOutput)
-    told = classified(ran(0, NEW), session(delegate="gpu"))
-    assert isinstance(told, Failure) and "no part of it ran on the gpu delegate" in told.reason
+    outcome = classified(ran(0, NEW), session(delegate="gpu"))
+    assert (
+        isinstance(outcome, Failure) and "no part of it ran on the gpu delegate" in outcome.reason
+    )
     with pytest.raises(
         DeviceError, match=f"{DESCRIPTION.name}: the benchmark tool runs nothing on the gpu"
     ):

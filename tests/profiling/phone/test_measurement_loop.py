@@ -1,6 +1,6 @@
 """Measuring on a phone: whom a failure is blamed on, what is tried again, and when it ends.
 
-Batches are played where their order matters; what is told of a tool comes from one in software.
+Batches are played where their order matters; the answers about a tool come from one in software.
 """
 
 import hashlib
@@ -57,7 +57,7 @@ Inference (avg): 1235
 TAKEN = "INFO: Replacing 1 out of 1 node(s) with delegate (TfLiteGpuDelegateV2) node, "
 TAKEN += "yielding 1 partitions\n"
 REFUSED = "ERROR: No such op.\n"
-Batch = Callable[[Sequence[bytes]], Iterator[Any]]  # what is told of models, or raised
+Batch = Callable[[Sequence[bytes]], Iterator[Any]]  # the answers about models, or an error
 Answer = Callable[[int, bytes], "tuple[int, str]"]  # of a model: exit status and output
 
 
@@ -76,10 +76,10 @@ class Played:
         self.batches.append(list(models[1:]))
         self.cores.append(settings["core"])
         batch, self.next = (self.next or [self.usual])[0], self.next[1:]
-        for told in batch(models):
-            if isinstance(told, Exception):
-                raise told
-            yield told
+        for reported in batch(models):
+            if isinstance(reported, Exception):
+                raise reported
+            yield reported
 
     def usual(self, models: Sequence[bytes]) -> Iterator[Any]:
         yield FINE
@@ -158,12 +158,12 @@ def _measure(
 ) -> "tuple[dict[str, Round | Failure], list[str]]":
     outcomes: dict[str, Round | Failure] = {}
     notices = []
-    for told in (device or _device()).measure(models, plan):
-        if isinstance(told, Notice):
-            notices.append(told.text)
+    for reported in (device or _device()).measure(models, plan):
+        if isinstance(reported, Notice):
+            notices.append(reported.text)
         else:
-            assert told[0] not in outcomes, "two outcomes of one model"
-            outcomes[told[0]] = told[1]
+            assert reported[0] not in outcomes, "two outcomes of one model"
+            outcomes[reported[0]] = reported[1]
     return outcomes, notices
 
 
@@ -410,13 +410,13 @@ def test_both_formats_come_with_their_circumstances(
         assert isinstance(outcome, Round)
         assert outcome.min_ms == pytest.approx(made_up_ms(signature), abs=1e-3)
         assert (outcome.statistics.median_ms is None) == (format == "old")
-        told = outcome.circumstances
-        assert told["battery_percent"] == "87" and told["thermal_status"] == "0"
-        assert told["clock_khz"] == "2841600 to 2841600"
-        assert told["delegated"] == "1/1 in 1 (TfLiteXNNPackDelegate)"
-        assert told["attempts"] == "1" and float(told["sentinel_ms"]) > 0
+        reported = outcome.circumstances
+        assert reported["battery_percent"] == "87" and reported["thermal_status"] == "0"
+        assert reported["clock_khz"] == "2841600 to 2841600"
+        assert reported["delegated"] == "1/1 in 1 (TfLiteXNNPackDelegate)"
+        assert reported["attempts"] == "1" and float(reported["sentinel_ms"]) > 0
         assert {"hottest_c", "battery_c", "charging", "max_khz", "started", "warmup_ms"} <= set(
-            told
+            reported
         )
 
 
@@ -449,7 +449,7 @@ def test_a_gpu_that_is_not_there(phone: Phone, device: PhoneDevice) -> None:
 def test_two_processes_never_measure_on_one_phone(phone: Phone, device: PhoneDevice) -> None:
     phone.set_benchmark(mode="sleep")
     first = device.measure(_layers(2), PLAN)
-    assert any(isinstance(told, tuple) for told in first)  # has begun
+    assert any(isinstance(reported, tuple) for reported in first)  # has begun
     try:
         match = rf"Phone {device.name} is in use by process \d+\. Wait until it is done or measure"
         with pytest.raises(WorkspaceBusy, match=match):

@@ -66,17 +66,17 @@ def _lines(stream: bytes) -> Iterator[str]:
 
 def _read(stream: bytes) -> "tuple[list[object], bool]":
     reader = BatchReader(MARK, n_models=2, identity="11:22:33")
-    told: list[object] = []
+    reported: list[object] = []
     try:
         for each in reader.read(_lines(stream)):
-            told.append(
+            reported.append(
                 (each.index, each.output, each.status, each.before, each.after)
                 if isinstance(each, Ran)
                 else each
             )
     except ToolChanged:
-        told.append("changed")
-    return told, reader.is_done
+        reported.append("changed")
+    return reported, reader.is_done
 
 
 WHOLE = [
@@ -96,9 +96,11 @@ def test_a_whole_batch_is_read() -> None:
 def test_a_batch_cut_off_anywhere_is_the_beginning_of_the_whole_one() -> None:
     stream = TEXT.encode()
     for end in range(len(stream)):
-        told, is_done = _read(stream[:end])
-        told = [each for each in told if each != "changed"]  # a line on the tool that is cut off
-        assert told == WHOLE[: len(told)], end
+        reported, is_done = _read(stream[:end])
+        reported = [
+            each for each in reported if each != "changed"
+        ]  # a line on the tool that is cut off
+        assert reported == WHOLE[: len(reported)], end
         assert is_done == (end == len(stream) - 1)
 
 
@@ -106,8 +108,8 @@ def test_a_batch_cut_off_anywhere_is_the_beginning_of_the_whole_one() -> None:
 def test_lines_that_are_lost_take_nothing_whole_with_them(n_lines: int) -> None:
     lines = TEXT.splitlines(keepends=True)
     for first in range(len(lines)):
-        told, _ = _read("".join(lines[:first] + lines[first + n_lines :]).encode())
-        for each in told:
+        reported, _ = _read("".join(lines[:first] + lines[first + n_lines :]).encode())
+        for each in reported:
             if isinstance(each, tuple):  # tool's own lines may be missing: its reader finds out
                 index, output, status, _, _ = each
                 assert (index, status) in ((0, 0), (1, 137))
@@ -118,8 +120,8 @@ def test_lines_that_are_lost_take_nothing_whole_with_them(n_lines: int) -> None:
 def test_noise_never_moves_a_result_to_another_model(first: int, length: int, seed: int) -> None:
     noise = random.Random(seed).randbytes(length)
     stream = TEXT.encode()
-    told, _ = _read(stream[:first] + noise + stream[first + length :])
-    results = [each for each in told if isinstance(each, tuple)]
+    reported, _ = _read(stream[:first] + noise + stream[first + length :])
+    results = [each for each in reported if isinstance(each, tuple)]
     assert [each[0] for each in results] in ([], [0], [1], [0, 1])
     for index, _, status, *_ in results:
         assert status == (0, 137)[index]
@@ -160,8 +162,8 @@ def test_errors_stand_before_output_and_complete_none_of_its_lines() -> None:
         f"{MARK} model 0 .\n{clock}avg=2.9{clock}{MARK} errors .\nERROR: it\nhas no end"
         f"{MARK} exit 0 1 .\n"
     )
-    told, _ = _read(stream.encode())
-    assert [each[1] for each in told if isinstance(each, tuple)] == [
+    reported, _ = _read(stream.encode())
+    assert [each[1] for each in reported if isinstance(each, tuple)] == [
         "ERROR: it\nhas no end\navg=2.9"
     ]
 
@@ -212,18 +214,18 @@ def _batch(
     )
 
 
-def _order(told: Sequence[object]) -> list[object]:
+def _order(reported: Sequence[object]) -> list[object]:
     return [
         each.index if isinstance(each, Running) else (each.index, each.status)
-        for each in told
+        for each in reported
         if isinstance(each, (Running, Ran))
     ]
 
 
 def test_models_are_run_in_order_between_conditions(phone: Phone, tool: Installed) -> None:
-    told = _run(phone, tool)
-    assert _order(told) == [0, (0, 0), 1, (1, 0), 2, (2, 0)]
-    assert isinstance(told[0], Conditions) and isinstance(told[-1], Conditions)
+    reported = _run(phone, tool)
+    assert _order(reported) == [0, (0, 0), 1, (1, 0), 2, (2, 0)]
+    assert isinstance(reported[0], Conditions) and isinstance(reported[-1], Conditions)
     assert not phone.place(f"{FOLDER}/models").exists()
 
 
@@ -234,8 +236,8 @@ def test_after_a_failure_the_first_model_runs_again(phone: Phone, tool: Installe
 
 def test_a_model_that_hangs_is_killed(phone: Phone, tool: Installed) -> None:
     phone.set_benchmark(fault="hang", fault_model=MODELS[1])
-    told = _batch(phone, tool, tool.path, limit_s=1.0)
-    ran = [each for each in told if isinstance(each, Ran) and each.index == 1]
+    reported = _batch(phone, tool, tool.path, limit_s=1.0)
+    ran = [each for each in reported if isinstance(each, Ran) and each.index == 1]
     assert [each.status for each in ran] == [137] and 0.9 < ran[0].seconds < 5.0
 
 
